@@ -1,0 +1,1 @@
+"""The home's relations: registries and automations in, cycles, dependencies and snapshots out."""

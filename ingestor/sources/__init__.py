@@ -1,0 +1,1 @@
+"""Where events come from. One folder or file an origin; all give the items of ``base``."""
