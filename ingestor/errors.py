@@ -8,7 +8,8 @@
     |-- JournalError            the write-ahead log cannot be written or read
     |   |-- JournalFailed       a write or fsync failed: this incarnation must die and recover
     |   |-- JournalCorrupt      bytes that were acknowledged do not match their checksum
-    |   `-- JournalLocked       another process owns this shard's journal
+    |   |-- JournalLocked       another process owns this shard's journal
+    |   `-- JournalFull         the quota is reached (HTTP 507)
     |-- HistoryError            the Delta table cannot be written or read
     |   `-- HistoryCorrupt      a file of the table is torn, missing or altered
     |-- QueryError              a question that cannot be answered as asked (HTTP 400)
@@ -74,6 +75,10 @@ class JournalCorrupt(JournalError):
 
 class JournalLocked(JournalError):
     """Another process owns this shard's journal."""
+
+
+class JournalFull(JournalError):
+    """The journal may not grow further: space must be freed, or the quota raised."""
 
 
 class HistoryError(_Reasoned):
