@@ -1,0 +1,90 @@
+"""Door 1 for events that are sent to us: they enter by the same routing, and are answered once they are on disk."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from ingestor.transforms.route import shard_of_event
+
+from actors import handles
+from actors.intake import Intake
+from actors.messages import Refusal
+from ingestor.errors import NotFound
+from ingestor.graph.snapshot import Snapshot
+from ingestor.metadata import SqliteMetadata
+from ingestor.settings import Settings
+from ingestor.sources.base import Batch
+
+
+class Gate:
+    """Takes batches from the API and gives back what became of each event."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
+        self._intake: Intake | None = None
+
+    async def accept(self, home: str | None, events: list[bytes], source: str) -> dict[str, Any]:
+        """Take events of a home (the first configured one by default). Raises ``NotFound`` for an unknown home."""
+        name = self._known(home)
+        receipt = await self._door().put_and_wait(
+            Batch(home=name, source=source, received_at_us=time.time_ns() // 1000, events=events),
+        )
+        return {
+            "received": receipt.received,
+            "accepted": receipt.stored,
+            "duplicate": receipt.duplicate,
+            "filtered": receipt.received - receipt.stored - receipt.duplicate - len(receipt.quarantined),
+            "quarantined": [
+                {"index": refusal.index, "quarantine_id": refusal.quarantine_id, "reason": refusal.reason}
+                for refusal in receipt.quarantined
+            ],
+            "last_seq": receipt.last_seq,
+        }
+
+    async def retry(self, quarantine_id: str) -> dict[str, Any]:
+        """Try a quarantined event again. It leaves the quarantine when it is stored, or was stored meanwhile."""
+        item = self._metadata.quarantined_item(quarantine_id)
+        if item is None:
+            raise NotFound("quarantined event", quarantine_id)
+        batch = Batch(
+            home=item["home"],
+            source=item["source"],
+            received_at_us=item["received_at_us"],
+            events=[item["raw"]],
+            backfilled=item["backfilled"],
+        )
+        number = shard_of_event(batch.home, item["raw"], self._settings.shards)
+        outcome = await handles.shard(number).ask("retry", batch)
+        if isinstance(outcome, Refusal):
+            return {"quarantine_id": quarantine_id, "stored": False, "reason": outcome.reason, "detail": outcome.detail}
+        self._metadata.resolve_quarantined(quarantine_id, str(outcome.last_seq))
+        return {"quarantine_id": quarantine_id, "stored": True, "last_seq": outcome.last_seq}
+
+    async def set_snapshot(self, snapshot: Snapshot) -> None:
+        """Route by this picture of a home from now on."""
+        self._door().set_snapshot(snapshot)
+
+    async def drain(self) -> None:
+        """Return once everything accepted is on disk."""
+        if self._intake is not None:
+            await self._intake.drain()
+
+    async def status(self) -> dict[str, Any]:
+        """Tell the account of events sent to us since this process began."""
+        return {"pid": os.getpid(), "flow": self._door().flow.as_dict()}
+
+    def _door(self) -> Intake:
+        if self._intake is None:
+            self._intake = Intake(self._settings)
+        return self._intake
+
+    def _known(self, home: str | None) -> str:
+        names = [each.name for each in self._settings.homes] or ["demo"]
+        if home is None:
+            return names[0]
+        if home not in names:
+            raise NotFound("home", home)
+        return home

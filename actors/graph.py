@@ -1,0 +1,150 @@
+"""The only owner of registries and relations. Publishes immutable snapshots; answers what depends on what."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import structlog
+
+from actors import handles
+from ingestor.errors import NotFound
+from ingestor.graph import HomeGraph
+from ingestor.graph.snapshot import Snapshot
+from ingestor.journal import FrameKind, JournalReader, shards_in
+from ingestor.metadata import SqliteMetadata
+from ingestor.settings import Settings
+
+PUBLISH_AFTER_S = 0.2
+OBSERVE_EVERY_S = 1.0
+
+#: The questions that may be asked, and the method of ``HomeGraph`` that answers each.
+QUESTIONS = frozenset(
+    {
+        "devices",
+        "device",
+        "areas",
+        "floors",
+        "users",
+        "integrations",
+        "automations",
+        "automation",
+        "cycles",
+        "dependencies",
+        "related",
+        "nodes",
+        "dead_references",
+    },
+)
+
+log = structlog.get_logger()
+
+
+class Graph:
+    """Holds one ``HomeGraph`` a home, rebuilt from the stored documents after a restart."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._journals = settings.data_dir / "journal"
+        self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
+        self._homes: dict[str, HomeGraph] = {}
+        for home in self._metadata.homes():
+            graph = self._homes[home] = HomeGraph(home)
+            for name, content in self._metadata.documents(home).items():
+                graph.put(name, content)
+        self._readers: dict[int, JournalReader] = {}
+        self._dirty: set[str] = set()
+        self._publishing: asyncio.Task[None] | None = None
+        self._observing: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Start watching which loops really fire. Harmless when it does already."""
+        if self._observing is None or self._observing.done():
+            self._observing = asyncio.get_running_loop().create_task(self._observe())
+
+    async def put(self, home: str, name: str, content: Any) -> None:
+        """Take a document of a home; remember it; publish a new snapshot soon when it changed anything."""
+        graph = self._homes.setdefault(home, HomeGraph(home))
+        changed = graph.put(name, content)
+        await asyncio.to_thread(self._metadata.put_document, home, name, content)
+        if changed:
+            self._dirty.add(home)
+            if self._publishing is None or self._publishing.done():
+                self._publishing = asyncio.get_running_loop().create_task(self._publish())
+
+    async def snapshots(self) -> list[Snapshot]:
+        """Give the current picture of every home."""
+        return [graph.snapshot() for graph in self._homes.values()]
+
+    async def answer(self, home: str | None, question: str, arguments: dict[str, Any]) -> Any:
+        """Answer one of ``QUESTIONS`` for a home, or for all: lists are joined, of single things the first is given."""
+        if question not in QUESTIONS:
+            raise NotFound("question", question)
+        if home is not None and home not in self._homes:
+            raise NotFound("home", home)
+        graphs = [self._homes[home]] if home is not None else list(self._homes.values())
+        answers = [getattr(graph, question)(**arguments) for graph in graphs]
+        found = [answer for answer in answers if answer is not None]
+        if found and all(isinstance(answer, list) for answer in found):
+            return [item for answer in found for item in answer]
+        return found[0] if found else None
+
+    async def status(self) -> dict[str, Any]:
+        """Tell what is known of each home."""
+        return {
+            "pid": os.getpid(),
+            "homes": {
+                home: {
+                    "version": (snapshot := graph.snapshot()).version,
+                    "entities": len(snapshot.entities),
+                    "devices": len(graph.devices()),
+                    "areas": len(graph.areas()),
+                    "automations": len(graph.automations()),
+                    "cycles": len(graph.cycles()),
+                    "faults": len(graph.faults),
+                }
+                for home, graph in self._homes.items()
+            },
+        }
+
+    async def _publish(self) -> None:
+        """Send changed snapshots to all who use them. Whoever is away asks for them when it is back."""
+        await asyncio.sleep(PUBLISH_AFTER_S)
+        dirty, self._dirty = self._dirty, set()
+        for home in dirty:
+            snapshot = self._homes[home].snapshot()
+            users = [handles.shard(number) for number in range(self._settings.shards)]
+            users += [handles.gate(), handles.source(home)]
+            told = await asyncio.gather(
+                *(user.once("set_snapshot", snapshot) for user in users),
+                return_exceptions=True,
+            )
+            away = [user.name for user, answer in zip(users, told, strict=True) if isinstance(answer, BaseException)]
+            log.info("snapshot.published", home=home, version=snapshot.version, away=away)
+        if self._dirty:
+            self._publishing = asyncio.get_running_loop().create_task(self._publish())
+
+    async def _observe(self) -> None:
+        """Follow the journals and tell each home's graph which automations ran, and because of what."""
+        while True:
+            await asyncio.sleep(OBSERVE_EVERY_S)
+            for event in await asyncio.to_thread(self._triggered):
+                graph = self._homes.get(event.pop("home"))
+                if graph is not None:
+                    graph.observe(**event)
+
+    def _triggered(self) -> list[dict[str, Any]]:
+        wanted = ["home", "entity_id", "context_id", "context_parent_id", "time_fired"]
+        found = []
+        for shard in shards_in(self._journals):
+            reader = self._readers.setdefault(shard, JournalReader(self._journals / str(shard)))
+            for frame in reader.read():
+                if frame.kind is not FrameKind.EVENTS:
+                    continue
+                batch = frame.batch()
+                kinds = batch.column("event_type").to_pylist()
+                rows = [row for row, kind in enumerate(kinds) if kind == "automation_triggered"]
+                if rows:
+                    found += batch.select(wanted).take(rows).to_pylist()
+        return found

@@ -1,0 +1,143 @@
+"""Door 8: the only writer of the history table, and the memory of the shards.
+
+Reads the journals on from the table's own watermarks, so a crash repeats a batch and never skips one: what was
+committed is skipped by its watermark. A journal file is removed only after its rows, and the directory entries that
+lead to them, are on disk in the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any
+
+import structlog
+
+from actors.shard import owns
+from ingestor.errors import HistoryError
+from ingestor.history import HistoryTable
+from ingestor.journal import FrameKind, JournalReader, shards_in, trim
+from ingestor.metadata import SqliteMetadata
+from ingestor.settings import Settings
+
+POLL_S = 0.25
+TRIM_AFTER_S = 120.0
+BATCH_ROWS = 200_000
+VACUUM_AFTER_S = 3_600.0
+
+log = structlog.get_logger()
+
+
+class Historian:
+    """Moves events from the journals to the table: after ``commit_rows`` rows, or ``commit_s`` seconds."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.history
+        self._journals = settings.data_dir / "journal"
+        self._table = HistoryTable(settings.data_dir / "history" / "events")
+        self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
+        self._lock = asyncio.Lock()
+        self._committed_at = time.monotonic()
+        self._commits = self._rows = self._duplicates = 0
+        self._last_commit_s = 0.0
+        self._fault: str | None = None
+        self._loop: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Start working. Harmless when it works already."""
+        if self._loop is None or self._loop.done():
+            self._loop = asyncio.get_running_loop().create_task(self._work())
+
+    async def recall(self, shard: int, shards: int, ids: int) -> tuple[Any, list[bytes], int]:
+        """Give a shard its last states, its newest event ids, and the seq up to which the table holds its events."""
+        async with self._lock:
+            recall = await asyncio.to_thread(self._table.recall, lambda h, e: owns(shard, shards, h, e), ids=ids)
+            return recall.states, recall.event_ids, self._table.watermarks.get(shard, 0)
+
+    async def flush(self) -> None:
+        """Commit everything that is in the journals now."""
+        while await self._commit():
+            pass
+
+    async def status(self) -> dict[str, Any]:
+        """Tell how far the table is, and how much waits in the journals."""
+        return {
+            "pid": os.getpid(),
+            "state": "degraded" if self._fault else "running",
+            "detail": self._fault or "",
+            "rows": self._table.rows,
+            "files": len(self._table.files()),
+            "bytes": self._table.bytes,
+            "watermarks": self._table.watermarks,
+            "waiting": self._waiting(),
+            "commits": self._commits,
+            "duplicates": self._duplicates,
+            "last_commit_s": round(self._last_commit_s, 3),
+        }
+
+    async def _work(self) -> None:
+        vacuumed_at = time.monotonic()
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                waiting = self._waiting()
+                waited_s = time.monotonic() - self._committed_at
+                if waiting >= self._settings.commit_rows or (waiting and waited_s >= self._settings.commit_s):
+                    await self._commit()
+                    await self._compact()
+                if time.monotonic() - vacuumed_at > VACUUM_AFTER_S:
+                    vacuumed_at = time.monotonic()
+                    async with self._lock:
+                        await asyncio.to_thread(self._table.vacuum, older_than_s=VACUUM_AFTER_S)
+                self._fault = None
+            except (HistoryError, OSError) as error:
+                self._fault = str(error)
+                log.exception("history.commit_failed", error=str(error))
+                await asyncio.sleep(self._settings.commit_s)
+
+    def _waiting(self) -> int:
+        """Estimate how many events wait in the journals: seqs have holes, so it is at least the true number."""
+        marks = self._table.watermarks
+        readers = ((shard, JournalReader(self._journals / str(shard))) for shard in shards_in(self._journals))
+        return sum(max(0, reader.committed_seq() - marks.get(shard, 0)) for shard, reader in readers)
+
+    async def _commit(self) -> bool:
+        """Move up to ``BATCH_ROWS`` rows. Returns whether there was anything to move."""
+        async with self._lock:
+            began = time.perf_counter()
+            moved = await asyncio.to_thread(self._move)
+            self._committed_at = time.monotonic()
+            if moved:
+                self._commits += 1
+                self._last_commit_s = time.perf_counter() - began
+            return moved
+
+    def _move(self) -> bool:
+        batches, marks, quarantined = [], {}, []
+        for shard in shards_in(self._journals):
+            reader = JournalReader(self._journals / str(shard), after_seq=self._table.watermarks.get(shard, 0))
+            rows = 0
+            while rows < BATCH_ROWS and (frames := reader.read()):
+                for frame in frames:
+                    rows += frame.rows
+                    marks[shard] = frame.last_seq
+                    if frame.kind is FrameKind.EVENTS:
+                        batches.append(frame.batch())
+                    else:
+                        quarantined += frame.batch().to_pylist()
+        if not marks:
+            return False
+        if quarantined:
+            self._metadata.add_quarantined(quarantined)
+        appended = self._table.append(batches, marks)
+        self._rows += appended.rows
+        self._duplicates += appended.duplicates
+        for shard, seq in self._table.watermarks.items():
+            trim(self._journals / str(shard), through_seq=seq, keep_s=TRIM_AFTER_S)
+        log.info("history.committed", rows=appended.rows, duplicates=appended.duplicates)
+        return True
+
+    async def _compact(self) -> None:
+        async with self._lock:
+            await asyncio.to_thread(self._table.compact)

@@ -1,0 +1,98 @@
+"""Deliver parts to one shard: one at a time, in order, until acknowledged. Nothing put in is ever dropped.
+
+One call is under way at any moment, so that a part that must be repeated (its shard was restarted) can never overtake
+a later one. Under load the parts grow instead. A repeat finds its events on disk and counts as duplicates there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+import structlog
+
+from actors.handles import ActorAway
+from actors.messages import Flow, Part, Receipt
+from ingestor.errors import Overloaded
+
+log = structlog.get_logger()
+
+
+class ShardPort(Protocol):
+    """What a sender needs of a shard."""
+
+    name: str
+
+    async def ingest(self, part: Part) -> Receipt:
+        """Acknowledge once the part is on disk."""
+        ...
+
+
+class Sender:
+    """The way to one shard. ``put`` waits while more than ``queue_events`` events are unacknowledged."""
+
+    def __init__(self, shard: ShardPort, flow: Flow, *, queue_events: int = 20_000, retry_s: float = 0.2) -> None:
+        self._shard, self._flow = shard, flow
+        self._queue_events, self._retry_s = queue_events, retry_s
+        self._queue: deque[tuple[Part, asyncio.Future[Receipt]]] = deque()
+        self._unacknowledged = 0
+        self._room = asyncio.Condition()
+        self._wake = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._deliver())
+
+    async def put(self, part: Part) -> asyncio.Future[Receipt]:
+        """Queue a part; the future is done when the shard acknowledged it."""
+        count = len(part.batch.events)
+        async with self._room:
+            await self._room.wait_for(
+                lambda: not self._unacknowledged or self._unacknowledged + count <= self._queue_events,
+            )
+            self._unacknowledged += count
+        self._flow.in_flight += count
+        receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._queue.append((part, receipt))
+        self._wake.set()
+        return receipt
+
+    async def drain(self) -> None:
+        """Wait until everything put so far is acknowledged."""
+        async with self._room:
+            await self._room.wait_for(lambda: not self._unacknowledged)
+
+    async def close(self) -> None:
+        """Stop delivering. What is not acknowledged stays the sender's to tell."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _deliver(self) -> None:
+        while True:
+            while not self._queue:
+                self._wake.clear()
+                await self._wake.wait()
+            part, future = self._queue[0]
+            receipt = await self._until_acknowledged(part)
+            self._queue.popleft()
+            count = len(part.batch.events)
+            self._flow.acknowledge(receipt)
+            self._flow.in_flight -= count
+            if not future.done():
+                future.set_result(receipt)
+            async with self._room:
+                self._unacknowledged -= count
+                self._room.notify_all()
+
+    async def _until_acknowledged(self, part: Part) -> Receipt:
+        while True:
+            try:
+                return await self._shard.ingest(part)
+            except ActorAway as error:
+                log.warning("part.resent", shard=self._shard.name, events=len(part.batch.events), reason=str(error))
+                self._flow.resent += len(part.batch.events)
+            except Overloaded as error:
+                await asyncio.sleep(error.retry_after_s)
+                continue
+            except Exception as error:
+                log.exception("part.failed", shard=self._shard.name, events=len(part.batch.events), error=str(error))
+                self._flow.resent += len(part.batch.events)
+            await asyncio.sleep(self._retry_s)

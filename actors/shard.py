@@ -1,0 +1,271 @@
+"""Doors 3 to 6 for the events of some entities: validate, dedupe, enrich, write down, and only then acknowledge.
+
+A shard owns its journal and the last states of its entities. After a restart it rebuilds both memory and dedupe window
+from the history table and its own journal before it answers anybody. After a failed write or fsync it dies: nothing
+after that may be believed, and the next incarnation reads the truth from the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import structlog
+from ingestor.pipeline import Outcome, Pipeline, quarantine_batch, seal
+from ingestor.transforms.dedupe import Window
+from ingestor.transforms.enrich import LastStates
+from ingestor.transforms.route import shard_of
+
+from actors.messages import Part, Receipt, Refusal
+from ingestor.errors import JournalFailed
+from ingestor.graph.snapshot import Snapshot
+from ingestor.journal import FrameKind, JournalReader, JournalWriter, Tally
+from ingestor.metadata import SqliteMetadata
+from ingestor.settings import Settings
+from ingestor.sources.base import Batch
+
+SEQ_BLOCK = 65_536
+WINDOW_IDS = 200_000
+EXIT_JOURNAL_FAILED = 70
+
+log = structlog.get_logger()
+
+
+class Memory(Protocol):
+    """Who remembers for a shard while it is away: the Historian."""
+
+    async def ask(self, method: str, *args: Any) -> Any:
+        """``recall(shard, shards, ids)`` gives its last states and newest event ids."""
+        ...
+
+
+class Shard:
+    """One shard of ``settings.shards``. Calls may overlap; parts are taken in the order in which they arrive."""
+
+    def __init__(self, settings: Settings, number: int, *, historian: Memory, graph: Memory) -> None:
+        self._number, self._shards = number, settings.shards
+        self._historian, self._graph = historian, graph
+        self._directory = settings.data_dir / "journal" / str(number)
+        self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
+        self._journal = JournalWriter.open(
+            self._directory,
+            shard=number,
+            segment_bytes=settings.journal.segment_bytes,
+        )
+        self._committer = Committer(self._journal)
+        self._states = LastStates()
+        self._window = Window(WINDOW_IDS)
+        self._pipeline = Pipeline(shard=number, window=self._window, states=self._states)
+        self._seq_next = self._seq_end = 0
+        self._recovered: asyncio.Task[None] | None = None
+        self._last_event_us = 0
+
+    async def ingest(self, part: Part) -> Receipt:
+        """Take a part. On return all of it is on disk, or in quarantine on disk, or known already."""
+        await self._recover_once()
+        first_seq = self._lease(len(part.batch.events))
+        outcome = self._process(part, first_seq)
+        receipt = self._append(part.batch, outcome, first_seq)
+        await self._committer.commit()
+        if outcome.rejected:
+            await asyncio.to_thread(self._index_quarantined, outcome, part.batch, first_seq)
+        return receipt
+
+    async def retry(self, batch: Batch) -> Receipt | Refusal:
+        """Try one quarantined event again. Refused once more, it is neither counted nor written a second time."""
+        await self._recover_once()
+        first_seq = self._lease(1)
+        outcome = self._process(Part(batch=batch), first_seq)
+        if outcome.rejected:
+            return _refusal(outcome.rejected[0])
+        receipt = self._append(batch, outcome, first_seq)
+        await self._committer.commit()
+        return receipt
+
+    async def set_snapshot(self, snapshot: Snapshot) -> None:
+        """Enrich from this picture of a home from now on."""
+        self._pipeline.set_snapshot(snapshot)
+
+    async def states(self, home: str | None = None, entity_ids: list[str] | None = None) -> list[dict[str, Any]]:
+        """Give the last state of each entity of this shard, or of those named."""
+        await self._recover_once()
+        wanted = set(entity_ids) if entity_ids is not None else None
+        return [
+            state.as_dict()
+            for state in self._states.all()
+            if not state.removed
+            and (home is None or state.home == home)
+            and (wanted is None or state.entity_id in wanted)
+        ]
+
+    async def newest(self) -> dict[str, int]:
+        """Give, for each home, when the newest event of this shard's entities was fired (UTC, microseconds)."""
+        await self._recover_once()
+        newest: dict[str, int] = {}
+        for state in self._states.all():
+            newest[state.home] = max(state.time_fired_us, newest.get(state.home, 0))
+        return newest
+
+    async def status(self) -> dict[str, Any]:
+        """Tell counts since the shard's first day, and the state of its journal."""
+        await self._recover_once()
+        tally = self._journal.tally
+        return {
+            "shard": self._number,
+            "pid": os.getpid(),
+            "epoch": self._journal.epoch,
+            "last_seq": self._journal.last_seq,
+            "entities": len(self._states),
+            "received": tally.received,
+            "stored": tally.stored,
+            "duplicate": tally.duplicate,
+            "quarantined": tally.quarantined,
+            "conflicts": tally.conflicts,
+            "commits": self._committer.commits,
+            "commit_p50_ms": self._committer.latency_ms(50),
+            "commit_p99_ms": self._committer.latency_ms(99),
+            "last_event_us": self._last_event_us or None,
+        }
+
+    async def _recover_once(self) -> None:
+        if self._recovered is None:
+            self._recovered = asyncio.get_running_loop().create_task(self._recover())
+        if not self._recovered.done():
+            await asyncio.shield(self._recovered)
+        elif self._recovered.exception() is not None:
+            self._recovered = None
+            raise JournalFailed(f"shard {self._number}", "could not rebuild its memory; it will try again")
+
+    async def _recover(self) -> None:
+        for snapshot in await self._graph.ask("snapshots"):
+            self._pipeline.set_snapshot(snapshot)
+        states, ids, watermark = await self._historian.ask("recall", self._number, self._shards, WINDOW_IDS)
+        self._states.restore(states)
+        self._window.restore(ids)
+        journaled = await asyncio.to_thread(_journaled, self._directory, watermark)
+        for batch in journaled:
+            table = pa.Table.from_batches([batch])
+            self._states.restore(table)
+            self._window.restore(batch.column("event_id").to_pylist())
+        log.info("shard.recovered", shard=self._number, epoch=self._journal.epoch, entities=len(self._states))
+
+    def _lease(self, count: int) -> int:
+        """Reserve ``count`` numbers that no shard has used before."""
+        if self._seq_next + count > self._seq_end:
+            size = max(SEQ_BLOCK, count)
+            self._seq_next = self._metadata.lease_seqs(size)
+            self._seq_end = self._seq_next + size
+        first = self._seq_next
+        self._seq_next += count
+        return first
+
+    def _process(self, part: Part, first_seq: int) -> Outcome:
+        return self._pipeline.process(part.batch, part.context, first_seq=first_seq)
+
+    def _append(self, batch: Batch, outcome: Outcome, first_seq: int) -> Receipt:
+        stored = outcome.events.num_rows if outcome.events is not None else 0
+        refused = len(outcome.rejected)
+        before = self._journal.tally
+        tally = Tally(
+            received=before.received + len(batch.events),
+            stored=before.stored + stored,
+            duplicate=before.duplicate + outcome.duplicates,
+            quarantined=before.quarantined + refused,
+            conflicts=before.conflicts + outcome.conflicts,
+        )
+        last_seq = first_seq + stored + refused - 1
+        if outcome.events is not None and stored:
+            sealed = seal(outcome.events, first_seq=first_seq, journaled_at_us=time.time_ns() // 1000)
+            self._journal.append(
+                FrameKind.EVENTS, sealed, first_seq=first_seq, last_seq=first_seq + stored - 1, tally=tally
+            )
+            self._last_event_us = batch.received_at_us
+        if refused:
+            rows = quarantine_batch(outcome.rejected, batch=batch, first_seq=first_seq + stored)
+            self._journal.append(
+                FrameKind.QUARANTINED, rows, first_seq=first_seq + stored, last_seq=last_seq, tally=tally
+            )
+        if not stored and not refused:
+            self._journal.tally = tally
+            last_seq = self._journal.last_seq
+        return Receipt(
+            received=len(batch.events),
+            stored=stored,
+            duplicate=outcome.duplicates,
+            quarantined=[_refusal(rejection) for rejection in outcome.rejected],
+            last_seq=last_seq,
+        )
+
+    def _index_quarantined(self, outcome: Outcome, batch: Batch, first_seq: int) -> None:
+        stored = outcome.events.num_rows if outcome.events is not None else 0
+        rows = quarantine_batch(outcome.rejected, batch=batch, first_seq=first_seq + stored)
+        self._metadata.add_quarantined(rows.to_pylist())
+
+
+class Committer:
+    """Group commit: one fdatasync, in a thread, acknowledges everything appended before it began."""
+
+    def __init__(self, journal: JournalWriter) -> None:
+        self._journal = journal
+        self._waiting: list[asyncio.Future[None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._latencies_ms: list[float] = []
+        self.commits = 0
+
+    async def commit(self) -> None:
+        """Return when all that was appended before this call is on disk."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(done)
+        if self._task is None or self._task.done():
+            self._task = loop.create_task(self._run())
+        await done
+
+    def latency_ms(self, percentile: int) -> float | None:
+        """Give this percentile of the last thousand commits' times, in milliseconds."""
+        if not self._latencies_ms:
+            return None
+        ordered = sorted(self._latencies_ms)
+        return round(ordered[min(len(ordered) - 1, len(ordered) * percentile // 100)], 3)
+
+    async def _run(self) -> None:
+        while self._waiting:
+            waiting, self._waiting = self._waiting, []
+            began = time.perf_counter()
+            try:
+                await asyncio.to_thread(self._journal.commit)
+            except JournalFailed as error:
+                log.critical("journal.failed", error=str(error))
+                os._exit(EXIT_JOURNAL_FAILED)
+            self.commits += 1
+            self._latencies_ms.append((time.perf_counter() - began) * 1000)
+            del self._latencies_ms[:-1000]
+            for done in waiting:
+                if not done.done():
+                    done.set_result(None)
+
+
+def owns(number: int, shards: int, home: str, entity_id: str) -> bool:
+    """Tell whether this shard is the entity's."""
+    return shard_of(home, entity_id, shards) == number
+
+
+def _journaled(directory: Path, after_seq: int) -> list[pa.RecordBatch]:
+    reader = JournalReader(directory, after_seq=after_seq)
+    batches = []
+    while frames := reader.read():
+        batches += [frame.batch() for frame in frames if frame.kind is FrameKind.EVENTS]
+    return batches
+
+
+def _refusal(rejection: Any) -> Refusal:
+    return Refusal(
+        index=rejection.index,
+        quarantine_id=rejection.quarantine_id,
+        reason=rejection.reason,
+        detail=rejection.detail,
+    )

@@ -1,0 +1,151 @@
+"""Door 1: read one home, and see to it that whatever was read reaches its shards, its graph and its gap ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any, Protocol
+
+import structlog
+
+from actors import handles
+from actors.intake import Intake
+from ingestor.graph.snapshot import Snapshot
+from ingestor.metadata import SqliteMetadata
+from ingestor.settings import Settings
+from ingestor.sources import make_source
+from ingestor.sources.base import Batch, Document, GapClosed, GapOpened, SourceItem
+
+ALIVE_EVERY_S = 5.0
+DRAIN_S = 6.0
+
+log = structlog.get_logger()
+
+
+class GraphPort(Protocol):
+    """What a source tells the Graph."""
+
+    async def ask(self, method: str, *args: Any) -> Any:
+        """``put(home, name, content)`` takes a document."""
+        ...
+
+
+class Source:
+    """Reads ``home`` until it is drained. A restart continues where the store says the last one ended."""
+
+    def __init__(self, settings: Settings, home: str, *, graph: GraphPort | None = None) -> None:
+        self._settings, self._home = settings, home
+        self._graph = graph or handles.graph()
+        self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
+        self._source: Any = None
+        self._intake: Intake | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._alive: asyncio.Task[None] | None = None
+        self._documents = 0
+        self._open_gaps: set[str] = set()
+
+    async def run(self, newest_us: int | None) -> None:
+        """Start reading. ``newest_us``: time of the home's newest stored event, for sources that can resume."""
+        if self._reading is not None and not self._reading.done():
+            return
+        self._intake = Intake(self._settings)
+        for snapshot in await self._graph.ask("snapshots"):
+            self._intake.set_snapshot(snapshot)
+        self._source = make_source(self._settings, self._home, newest_us=newest_us)
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._reopen_gap)
+        self._reading = loop.create_task(self._read(self._intake))
+        self._alive = loop.create_task(self._stay_alive())
+
+    async def set_snapshot(self, snapshot: Snapshot) -> None:
+        """Route by this picture of a home from now on."""
+        if self._intake is not None:
+            self._intake.set_snapshot(snapshot)
+
+    async def drain(self) -> None:
+        """Stop reading, and return once everything read is on disk (or after a few seconds, saying what was not)."""
+        if self._source is None or self._intake is None or self._reading is None:
+            return
+        await self._source.stop()
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self._reading
+                await self._intake.drain()
+        except TimeoutError:
+            log.warning("source.drain_incomplete", home=self._home, in_flight=self._intake.flow.in_flight)
+        if self._alive is not None:
+            self._alive.cancel()
+        if self._source.live:
+            await asyncio.to_thread(self._note_stop)
+
+    async def status(self) -> dict[str, Any]:
+        """Tell how the home is read, and the account of its events since this process began."""
+        health = self._source.health if self._source is not None else None
+        return {
+            "home": self._home,
+            "pid": os.getpid(),
+            "state": health.state if health else "starting",
+            "detail": health.detail if health else "",
+            "version": health.version if health else None,
+            "connects": health.connects if health else 0,
+            "last_event_us": health.last_event_us if health else None,
+            "missing": health.missing if health else [],
+            "documents": self._documents,
+            "open_gaps": sorted(self._open_gaps),
+            "flow": self._intake.flow.as_dict() if self._intake else {},
+        }
+
+    async def _read(self, intake: Intake) -> None:
+        try:
+            async for item in self._source.items():
+                await self._take(item, intake)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("source.failed", home=self._home, error=str(error))
+            self._source.health.state, self._source.health.detail = "failed", str(error)
+            raise
+
+    async def _take(self, item: SourceItem, intake: Intake) -> None:
+        if isinstance(item, Batch):
+            await intake.put(item)
+        elif isinstance(item, Document):
+            self._documents += 1
+            await self._graph.ask("put", item.home, item.name, item.content)
+        elif isinstance(item, GapOpened):
+            self._open_gaps.add(item.gap_id)
+            await asyncio.to_thread(
+                self._metadata.open_gap,
+                gap_id=item.gap_id,
+                home=item.home,
+                source=item.source,
+                from_us=item.from_us,
+                reason=item.reason,
+                detail=item.detail,
+            )
+        elif isinstance(item, GapClosed):
+            self._open_gaps.discard(item.gap_id)
+            await asyncio.to_thread(self._metadata.close_gap, item.gap_id, item.to_us)
+
+    async def _stay_alive(self) -> None:
+        """Write down, every few seconds, that the home is watched: a killed process leaves a gap from there on."""
+        while True:
+            await asyncio.sleep(ALIVE_EVERY_S)
+            if self._source.live and self._source.health.state == "connected":
+                await asyncio.to_thread(self._metadata.put, f"alive.{self._home}", _now_us())
+
+    def _note_stop(self) -> None:
+        self._metadata.put(f"alive.{self._home}", _now_us())
+
+    def _reopen_gap(self) -> None:
+        """Record the span in which nobody watched: from the last sign of life to the first event of this run."""
+        if not self._source.live:
+            return
+        alive_us = self._metadata.get(f"alive.{self._home}")
+        if alive_us is not None:
+            self._source.begin_gap(from_us=int(alive_us), reason="ingestor_stopped", detail="the ingestor did not run")
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
