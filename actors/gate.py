@@ -59,9 +59,11 @@ class Gate:
         number = shard_of_event(batch.home, item["raw"], self._settings.shards)
         outcome = await handles.shard(number).ask("retry", batch)
         if isinstance(outcome, Refusal):
-            return {"quarantine_id": quarantine_id, "stored": False, "reason": outcome.reason, "detail": outcome.detail}
+            return {"quarantine_id": quarantine_id, "outcome": "quarantined", "reason": outcome.detail}
         self._metadata.resolve_quarantined(quarantine_id, str(outcome.last_seq))
-        return {"quarantine_id": quarantine_id, "stored": True, "last_seq": outcome.last_seq}
+        if outcome.stored:
+            return {"quarantine_id": quarantine_id, "outcome": "stored", "seq": outcome.last_seq}
+        return {"quarantine_id": quarantine_id, "outcome": "duplicate"}
 
     async def set_snapshot(self, snapshot: Snapshot) -> None:
         """Route by this picture of a home from now on."""

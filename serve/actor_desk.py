@@ -1,0 +1,195 @@
+"""The desk of the running product: events from the archive on this node's disk, all else from the actors.
+
+Events are read where they lie, table and journal together, so an acknowledged event is in the very next answer. Reading
+runs in threads, for Serve hands requests to the replica's own loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+from ingestor.history.question import Page, Question
+
+from actors import handles
+from actors.hub import Live
+from ingestor.errors import QueryError
+from ingestor.event import SCHEMA
+from ingestor.history import Archive
+from ingestor.journal import FrameKind, decode
+from ingestor.metadata import SqliteMetadata
+from ingestor.settings import Settings
+
+from .desk import LiveBatch
+from .feed import Feed, Listener
+
+READERS = 4
+CATCH_UP_ROWS = 1_000
+HEARTBEAT_S = 4.0
+POLL_S = 0.01
+
+
+class ActorDesk:
+    """See ``serve.desk.Desk``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._archive = Archive(settings.data_dir)
+        self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
+        self._feed = Feed()
+        self._readers = asyncio.Semaphore(READERS)
+
+    async def status(self) -> dict[str, Any]:
+        """Ask the Supervisor."""
+        answer: dict[str, Any] = await handles.supervisor().ask("status", patience_s=5.0)
+        return answer
+
+    async def ready(self) -> tuple[bool, list[str]]:
+        """Ask the Supervisor."""
+        ready, reasons = await handles.supervisor().ask("ready", patience_s=5.0)
+        return ready, reasons
+
+    async def events(self, question: Question) -> Page:
+        """Read a page of table and journal as they are now."""
+        return await self._read(self._archive.events, question)
+
+    async def event(self, event_id: str) -> pa.Table:
+        """Read one event."""
+        return await self._read(self._archive.event, event_id)
+
+    async def wait_visible(self, seq: int, timeout_s: float) -> bool:
+        """Look until it is there: what was acknowledged is in the journal already."""
+        give_up_at = time.monotonic() + timeout_s
+        while not await self._read(self._archive.visible, seq):
+            if time.monotonic() >= give_up_at:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True
+
+    async def live(self, cursor: dict[int, int] | None, question: Question) -> AsyncGenerator[LiveBatch, None]:
+        """Listen first, then catch up from the archive, then go on live: no hole between, and no repeat."""
+        async with aclosing(self._feed.listen()) as lent:
+            listener = await anext(lent)
+            place = dict(cursor) if cursor is not None else await self._read(self._archive.high)
+            yield LiveBatch(rows=SCHEMA.empty_table(), cursor=dict(place))
+            while True:
+                listener.behind = False
+                async for batch in self._catch_up(place, question):
+                    yield batch
+                async for batch in self._follow(listener, place, question):
+                    yield batch
+
+    async def _catch_up(self, place: dict[int, int], question: Question) -> AsyncGenerator[LiveBatch, None]:
+        while batches := await self._read(self._archive.after, dict(place), question, CATCH_UP_ROWS):
+            for shard, rows, last_seq in batches:
+                place[shard] = last_seq
+                if rows.num_rows:
+                    yield LiveBatch(rows=rows, cursor=dict(place))
+
+    async def _follow(
+        self, listener: Listener, place: dict[int, int], question: Question
+    ) -> AsyncGenerator[LiveBatch, None]:
+        """Go on until the listener falls behind."""
+        while not listener.behind:
+            live = await listener.next(HEARTBEAT_S)
+            if live is None:
+                yield LiveBatch(rows=SCHEMA.empty_table(), cursor=dict(place))
+            elif live.last_seq > place.get(live.shard, 0):
+                rows = await self._read(self._wanted, live, place.get(live.shard, 0), question)
+                place[live.shard] = live.last_seq
+                if rows.num_rows:
+                    yield LiveBatch(rows=rows, cursor=dict(place))
+
+    def _wanted(self, live: Live, after_seq: int, question: Question) -> pa.Table:
+        table = pa.Table.from_batches([decode(FrameKind.EVENTS, live.payload or b"")])
+        return self._archive.filter(table, question, after_seq=after_seq)
+
+    async def states(
+        self, home: str | None, domain: str | None, area_id: str | None, entity_ids: list[str] | None
+    ) -> list[dict[str, Any]]:
+        """Ask every shard for its last states, the Graph where the entities are."""
+        shards = [handles.shard(number) for number in range(self._settings.shards)]
+        answers, snapshots = await asyncio.gather(
+            asyncio.gather(*(shard.ask("states", home, entity_ids) for shard in shards)),
+            handles.graph().ask("snapshots"),
+        )
+        facts = {snapshot.home: snapshot.entities for snapshot in snapshots}
+        found = []
+        for state in (state for answer in answers for state in answer):
+            known = facts.get(state["home"], {}).get(state["entity_id"])
+            state["area_id"] = known.area_id if known else None
+            state["floor_id"] = known.floor_id if known else None
+            state["device_id"] = known.device_id if known else None
+            state["integration"] = known.integration if known else None
+            if domain is not None and state["entity_id"].partition(".")[0] != domain:
+                continue
+            if area_id is None or state["area_id"] == area_id:
+                found.append(state)
+        return found
+
+    async def graph(self, question: str, **arguments: Any) -> Any:
+        """Ask the Graph."""
+        home = arguments.pop("home", None)
+        return await handles.graph().ask("answer", home, question, arguments)
+
+    async def gaps(self, home: str | None, open_only: bool, limit: int, before: str | None) -> list[dict[str, Any]]:  # noqa: FBT001 - the ledger's own order
+        """Read the gap ledger."""
+        rows = await asyncio.to_thread(self._metadata.gaps, home=home, open_only=open_only, limit=limit, before=before)
+        return [_gap(row) for row in rows]
+
+    async def quarantined(self, home: str | None, limit: int, before: str | None) -> list[dict[str, Any]]:
+        """Read the quarantine's index."""
+        before_seq = None
+        if before is not None:
+            item = await asyncio.to_thread(self._metadata.quarantined_item, before)
+            if item is None:
+                raise QueryError("cursor", before, "a cursor of this list")
+            before_seq = item["seq"]
+        rows = await asyncio.to_thread(self._metadata.quarantined, home=home, limit=limit, before_seq=before_seq)
+        return [_quarantined(row) for row in rows]
+
+    async def quarantined_item(self, quarantine_id: str) -> dict[str, Any] | None:
+        """Read one item with its raw bytes, as text."""
+        row = await asyncio.to_thread(self._metadata.quarantined_item, quarantine_id)
+        return None if row is None else _quarantined(row)
+
+    async def retry(self, quarantine_id: str) -> dict[str, Any]:
+        """Have the Gate try it again."""
+        answer: dict[str, Any] = await handles.gate().ask("retry", quarantine_id)
+        return answer
+
+    async def accept(self, home: str | None, events: list[bytes], source: str) -> dict[str, Any]:
+        """Have the Gate take them. Repeated while it is away: what was stored already counts as duplicate."""
+        answer: dict[str, Any] = await handles.gate().ask("accept", home, events, source)
+        return answer
+
+    async def _read(self, function: Any, *arguments: Any) -> Any:
+        async with self._readers:
+            return await asyncio.to_thread(self._fresh, function, *arguments)
+
+    def _fresh(self, function: Any, *arguments: Any) -> Any:
+        self._archive.refresh()
+        return function(*arguments)
+
+
+def _gap(row: dict[str, Any]) -> dict[str, Any]:
+    gap = {name: value for name, value in row.items() if name not in {"from_us", "to_us"}}
+    return {**gap, "from": _time(row["from_us"]), "to": _time(row["to_us"])}
+
+
+def _quarantined(row: dict[str, Any]) -> dict[str, Any]:
+    item = {name: value for name, value in row.items() if name != "received_at_us"}
+    if isinstance(item.get("raw"), bytes):
+        item["raw"] = item["raw"].decode("utf-8", "backslashreplace")
+    if "received_at_us" in row:
+        item["received_at"] = _time(row["received_at_us"])
+    return item
+
+
+def _time(us: int | None) -> datetime | None:
+    return None if us is None else datetime.fromtimestamp(us / 1e6, tz=UTC)
