@@ -289,7 +289,5 @@ class Drive:
     async def _rest(self, method: str, path: str, body: Any = None) -> None:
         headers = {"Authorization": f"Bearer {self._home.token}"}
         async with self._http.request(method, f"{self._home.url}{path}", json=body, headers=headers) as answer:
-            if answer.status >= 400:  # noqa: PLR2004 - HTTP
+            if answer.status >= 400:
                 raise ValueError(f"{method} {path}: {answer.status} {await answer.text()}")
-
-

@@ -87,7 +87,7 @@ class HomeAssistant:
         return self._owner.token
 
     def non_admin_token(self) -> str:
-        """A long-lived token of a user without administrator rights."""
+        """Give a long-lived token of a user without administrator rights."""
         return self._plain.token
 
     @property

@@ -225,7 +225,7 @@ def _choose(paths: list[Path]) -> Interpreter:
         _apt(packages, command)
         again = _probe(chosen.path)
         if again is None or missing_packages(again)[1]:
-            raise CannotInstall(f"Home Assistant: still not complete after: {command}. Run it by hand and read its words")
+            raise CannotInstall(f"Home Assistant: still incomplete after: {command}. Run it by hand")
         return again
     return chosen
 

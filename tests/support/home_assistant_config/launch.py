@@ -27,7 +27,7 @@ def stay_at_home(event: str, arguments: tuple[Any, ...]) -> None:
 def listen_at_home() -> None:
     """Keep mDNS, which the shared HTTP client opens on every interface, on loopback."""
     try:
-        import zeroconf  # type: ignore[import-not-found]  # noqa: PLC0415 - belongs to Home Assistant's environment
+        import zeroconf  # type: ignore[import-not-found]  # in Home Assistant's environment only
     except ImportError:
         return  # older releases do without
     original = zeroconf.Zeroconf.__init__
@@ -50,7 +50,7 @@ def main() -> int:
     sys.addaudithook(stay_at_home)
     threading.Thread(target=follow_parent, daemon=True).start()
     listen_at_home()
-    from homeassistant.__main__ import main as run  # type: ignore[import-not-found]  # noqa: PLC0415 - as above
+    from homeassistant.__main__ import main as run  # type: ignore[import-not-found]  # as above
 
     code = int(run())
     if code == RESTART:
