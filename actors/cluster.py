@@ -14,7 +14,6 @@ import os
 import secrets
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +26,7 @@ from ingestor.errors import ConfigError
 from ingestor.settings import Settings
 
 OBJECT_STORE_BYTES: Final = 128 * 1024 * 1024
-GONE_WITHIN_S: Final = 4.0
+GONE_WITHIN_S: Final = 1.5
 
 #: Environment of every Ray process, set before Ray is imported.
 ENVIRONMENT: Final[dict[str, str]] = {
@@ -116,9 +115,9 @@ def stop() -> None:
 
 
 def temporary_dir(settings: Settings) -> Path:
-    """Where Ray keeps sockets and logs: short, because socket names are, and one for each data directory."""
+    """Where Ray keeps sockets and logs: one for each data directory, short because HAProxy's socket names must be."""
     name = hashlib.blake2b(str(settings.data_dir.resolve()).encode(), digest_size=4).hexdigest()
-    return Path(tempfile.gettempdir()) / f"ha-ingestor-{name}"
+    return Path("/tmp") / f"hai-{name}"  # noqa: S108 - made by us with mode 0700, refused when it is somebody else's
 
 
 def token_file(settings: Settings) -> Path:
@@ -142,10 +141,10 @@ def _environment(settings: Settings, temporary: Path) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(token_file(settings)),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first_replica_port),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first_replica_port + 200),
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(temporary / "haproxy" / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(temporary / "haproxy" / "admin.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(temporary / "haproxy"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(temporary / "haproxy" / "server-state"),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(temporary / "h" / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(temporary / "h" / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(temporary / "h"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(temporary / "h" / "server-state"),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
     }
 
@@ -180,7 +179,7 @@ def _end_leftovers(temporary: Path) -> None:
     for process in psutil.process_iter(["pid", "cmdline"]):
         with suppress(psutil.Error):
             if any(str(temporary) in part for part in process.info["cmdline"] or []) or (
-                process.environ().get("RAY_SERVE_HAPROXY_SERVER_STATE_BASE") == str(temporary / "haproxy")
+                process.environ().get("RAY_SERVE_HAPROXY_SERVER_STATE_BASE") == str(temporary / "h")
                 and process.pid != os.getpid()
             ):
                 left.append(process)

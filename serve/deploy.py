@@ -6,6 +6,7 @@ application is built inside its replica, from the settings.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from ray import serve as ray_serve
@@ -59,6 +60,7 @@ def _at_root(app: Any) -> Any:
 
 def start(settings: Settings) -> None:
     """Deploy both applications and wait until they answer."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     ray_serve.start(
         http_options={"host": settings.http.host, "port": settings.http.port},
         proxy_location="HeadOnly",

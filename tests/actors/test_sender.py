@@ -1,0 +1,110 @@
+"""A sender delivers every part, in order, whatever happens to its shard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from actors.handles import ActorAway
+from actors.messages import Flow, Part, Receipt
+from actors.sender import Sender
+from ingestor.errors import Overloaded
+from ingestor.sources.base import Batch
+
+
+class Shard:
+    """A shard whose next answers are scripted: an exception is raised, None acknowledges."""
+
+    name = "shard-0"
+
+    def __init__(self, *script: Exception | None) -> None:
+        self.script = list(script)
+        self.taken: list[list[bytes]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def ingest(self, part: Part) -> Receipt:
+        await self.gate.wait()
+        answer = self.script.pop(0) if self.script else None
+        if answer is not None:
+            raise answer
+        self.taken.append(part.batch.events)
+        count = len(part.batch.events)
+        return Receipt(received=count, stored=count, duplicate=0, quarantined=[], last_seq=count)
+
+
+def part(*events: bytes) -> Part:
+    return Part(batch=Batch(home="home", source="test", received_at_us=1, events=list(events)))
+
+
+@pytest.fixture
+async def make() -> Callable[..., Awaitable[tuple[Shard, Flow, Sender]]]:
+    async def build(*script: Exception | None, queue_events: int = 4) -> tuple[Shard, Flow, Sender]:
+        shard, flow = Shard(*script), Flow()
+        return shard, flow, Sender(shard, flow, queue_events=queue_events, retry_s=0.001)
+
+    return build
+
+
+Make = Callable[..., Awaitable[tuple[Shard, Flow, Sender]]]
+
+
+async def test_parts_are_acknowledged_in_the_order_in_which_they_were_put(make: Make) -> None:
+    """Three parts in, the same three out, in order."""
+    shard, flow, sender = await make()
+    receipts = [await sender.put(part(name)) for name in (b"a", b"b", b"c")]
+    await asyncio.gather(*receipts)
+    assert shard.taken == [[b"a"], [b"b"], [b"c"]]
+    assert (flow.stored, flow.in_flight) == (3, 0)
+    await sender.close()
+
+
+@pytest.mark.parametrize("error", [ActorAway("shard-0", "ingest"), RuntimeError("bug"), Overloaded("shard-0", 0.001)])
+async def test_a_part_is_repeated_until_acknowledged_and_never_overtaken(make: Make, error: Exception) -> None:
+    """The shard fails twice; the first part is repeated and the second waits behind it."""
+    shard, flow, sender = await make(error, error)
+    first, second = await sender.put(part(b"a")), await sender.put(part(b"b"))
+    await asyncio.wait_for(asyncio.gather(first, second), 5)
+    assert shard.taken == [[b"a"], [b"b"]]
+    assert flow.in_flight == 0
+    assert flow.resent == (0 if isinstance(error, Overloaded) else 2)
+    await sender.close()
+
+
+async def test_a_full_queue_holds_the_bringer_back(make: Make) -> None:
+    """With four events unacknowledged, the fifth waits, and goes on when there is room."""
+    shard, flow, sender = await make()
+    shard.gate.clear()
+    await sender.put(part(b"1", b"2", b"3", b"4"))
+    waiting = asyncio.create_task(sender.put(part(b"5")))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    assert flow.in_flight == 4
+    shard.gate.set()
+    await asyncio.wait_for(await asyncio.wait_for(waiting, 5), 5)
+    assert flow.in_flight == 0
+    await sender.close()
+
+
+async def test_a_part_larger_than_the_queue_is_delivered_alone(make: Make) -> None:
+    """Nothing waits for room that there will never be."""
+    shard, _, sender = await make(queue_events=2)
+    receipt = await asyncio.wait_for(sender.put(part(b"1", b"2", b"3")), 5)
+    await asyncio.wait_for(receipt, 5)
+    assert len(shard.taken) == 1
+    await sender.close()
+
+
+async def test_drain_waits_for_the_last_acknowledgement(make: Make) -> None:
+    """Drain is done when, and only when, all is acknowledged."""
+    shard, _, sender = await make()
+    shard.gate.clear()
+    await sender.put(part(b"a"))
+    draining = asyncio.create_task(sender.drain())
+    await asyncio.sleep(0.02)
+    assert not draining.done()
+    shard.gate.set()
+    await asyncio.wait_for(draining, 5)
+    await sender.close()
