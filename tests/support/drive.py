@@ -129,6 +129,11 @@ class Drive:
         self.witness.seconds = time.monotonic() - began
         return self.witness
 
+    @property
+    def _has_floors(self) -> bool:
+        """Areas lie on floors, and areas and entities carry labels, from 2024.4 on."""
+        return self._home.installation.release >= "2024.4"
+
     async def _connect(self) -> None:
         self._watcher = await Connection(self._home, self._http, self.witness.events.append).open()
         self._actor = await Connection(self._home, self._http).open()
@@ -224,9 +229,11 @@ class Drive:
     async def _administrate(self) -> None:
         command = self._actor.command
         floor = await command("config/floor_registry/create", name="Attic", level=2)
-        area = await command("config/area_registry/create", name="Study", floor_id=floor["floor_id"])
         label = await command("config/label_registry/create", name="Watched", icon="mdi:eye")
-        await command("config/area_registry/update", area_id=area["area_id"], labels=[label["label_id"]])
+        on_floor = {"floor_id": floor["floor_id"]} if self._has_floors else {}
+        labelled = {"labels": [label["label_id"]]} if self._has_floors else {"name": "Library"}
+        area = await command("config/area_registry/create", name="Study", **on_floor)
+        await command("config/area_registry/update", area_id=area["area_id"], **labelled)
         devices = await command("config/device_registry/list")
         entry = next(e for e in await command("config_entries/get") if e["domain"] == "demo")
         demo = [device for device in devices if entry["entry_id"] in device["config_entries"]][:3]
@@ -257,11 +264,10 @@ class Drive:
             raise ValueError(f"the demo integration is {state} after its reload")
 
     async def _entities(self, label_id: str, area_id: str) -> None:
-        update = "config/entity_registry/update"
-        await self._actor.command(
-            update, entity_id="light.bed_light", labels=[label_id], area_id=area_id, name="Bed, renamed"
-        )
-        await self._actor.command(update, entity_id="light.bed_light", labels=[], area_id=None, name=None)
+        update, light = "config/entity_registry/update", "light.bed_light"
+        labels: dict[str, Any] = {"labels": [label_id]} if self._has_floors else {}
+        await self._actor.command(update, entity_id=light, area_id=area_id, name="Bed, renamed", **labels)
+        await self._actor.command(update, entity_id=light, area_id=None, name=None, **{name: [] for name in labels})
         await self._actor.command(update, entity_id="switch.ac", new_entity_id="switch.cooling")
         await self._actor.command(update, entity_id="switch.cooling", new_entity_id="switch.ac")
         helper = await self._actor.command("input_boolean/create", name="Made by hand")

@@ -3,7 +3,7 @@
 Home Assistant pins every dependency and needs a matching Python, so it never shares the project's environment.
 What is installed is Home Assistant's own wheel, the requirements of the integrations the tests use, and nothing
 that would be fetched later: it runs with ``--skip-pip``. A lock file lets several test runs ask at once, and the
-stamp ``installed.json`` is written last, so a broken installation is made again.
+stamp ``installed.json`` is written last and holds what was asked for, so a broken or older installation is made again.
 
     python -m tests.support.home_assistant_install
 """
@@ -38,8 +38,8 @@ _PYTHONS = ("python3.13", "python3.12", "python3.11")
 
 #: What the test home sets up, apart from the platforms of ``demo``, which are read from the wheel.
 INTEGRATIONS = (
-    *("analytics", "api", "application_credentials", "auth", "automation", "backup", "blueprint", "config"),
-    *("counter", "demo", "ffmpeg", "frontend", "group", "hardware", "history", "homeassistant", "http"),
+    *("analytics", "api", "application_credentials", "assist_pipeline", "auth", "automation", "backup", "blueprint"),
+    *("config", "counter", "demo", "ffmpeg", "frontend", "group", "hardware", "history", "homeassistant", "http"),
     *("input_boolean", "input_button", "input_datetime", "input_number", "input_select", "input_text", "isal"),
     *("logbook", "logger", "network", "person", "recorder", "scene", "schedule", "script", "search", "stream"),
     *("sun", "system_health", "system_log", "tag", "template", "timer", "trace", "websocket_api", "zone"),
@@ -98,24 +98,27 @@ def cache_dir() -> Path:
 
 
 def install(base: Path | None = None, *, python: Path | None = None) -> Installation:
-    """Return the installation under ``base``, made first where it is not there (about a minute).
+    """Return the installation under ``base``, made first where it is not there (less than a minute).
 
-    Safe to call from several processes. Raises ``CannotInstall`` with the next step.
+    ``python``, else ``HA_INGESTOR_TEST_PYTHON``, names the interpreter, and so the release; without either the newest
+    is taken. Safe to call from several processes. Raises ``CannotInstall`` with the next step.
     """
-    interpreter = _choose([python] if python else list(_candidates()))
+    forced = python or os.environ.get("HA_INGESTOR_TEST_PYTHON")
+    interpreter = _choose([Path(forced)] if forced else list(_candidates()))
     name = f"{interpreter.release}-py{interpreter.version[0]}.{interpreter.version[1]}"
     folder = (base or cache_dir()) / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(folder.with_name(f"{name}.lock")):
         stamp = folder / "installed.json"
-        if stamp.exists() and (folder / "venv/bin/python").exists():
+        recipe = {"release": interpreter.release, "integrations": sorted(INTEGRATIONS)}
+        if _read(stamp).get("recipe") == recipe and (folder / "venv/bin/python").exists():
             return Installation(python=folder / "venv/bin/python", release=interpreter.release, seconds=0.0)
         began = time.monotonic()
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         made = _make(interpreter, folder)
         seconds = round(time.monotonic() - began, 1)
-        stamp.write_text(json.dumps({"release": interpreter.release, "seconds": seconds}) + "\n", encoding="utf-8")
+        stamp.write_text(json.dumps({"recipe": recipe, "seconds": seconds}) + "\n", encoding="utf-8")
         return Installation(python=made, release=interpreter.release, seconds=seconds)
 
 
@@ -178,6 +181,14 @@ def _make(interpreter: Interpreter, folder: Path) -> Path:
     _run(uv, folder)
     wheel.unlink()
     return python
+
+
+def _read(stamp: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(stamp.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content
 
 
 def _candidates() -> Iterator[Path]:
@@ -257,9 +268,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 def main() -> int:
     """Install and say where; 1 with one line when it cannot be done."""
-    forced = os.environ.get("HA_INGESTOR_TEST_PYTHON")
     try:
-        made = install(python=Path(forced) if forced else None)
+        made = install()
     except CannotInstall as fault:
         print(fault, file=sys.stderr)  # noqa: T201 - a command's answer
         return 1
