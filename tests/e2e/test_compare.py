@@ -160,7 +160,10 @@ def test_a_renamed_entity_is_found_under_its_first_name() -> None:
     rename = {"action": "update", "entity_id": "light.new", "old_entity_id": "light.hall"}
     renamed = recorded_event(event_type="entity_registry_updated", data=rename)
     rows = [recorded_state(entity_id="light.new"), renamed]
+    removal = captured(recorded_state(state=None, attributes=None, time_us=AT_US), event_id="1" * 32)
     assert not compare(rows, [captured(recorded_state()), captured(renamed)])
+    assert not compare(rows[1:], [removal, captured(renamed)])
+    assert compare([], [removal]).faults == {"invented": 1}
 
 
 def test_the_table_names_fault_time_entity_and_value() -> None:
