@@ -10,9 +10,11 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tests.support.recorder import STATE_CHANGED, Row, microseconds
+
+_Item = TypeVar("_Item", bound=Row | Mapping[str, Any])
 
 #: Events that the product makes itself, so that no bus and no recorder ever had them.
 MADE_HERE = frozenset({"config_entry_changed"})
@@ -48,13 +50,20 @@ class Difference:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Differences:
-    """The outcome. ``matched`` rows were found once and alike; ``in_gap`` rows were missed, and the product says so."""
+    """The outcome, true when there is any difference.
+
+    ``matched`` rows were found once and alike; ``in_gap`` rows were missed, and the product says so.
+    """
 
     found: list[Difference] = field(default_factory=list)
     matched: int = 0
     in_gap: list[Row] = field(default_factory=list)
+
+    def add(self, fault: str, key: Key, detail: str) -> None:
+        """Note one difference."""
+        self.found.append(Difference(fault=fault, key=key, detail=detail))
 
     @property
     def faults(self) -> Counter[str]:
@@ -69,7 +78,7 @@ class Differences:
         lines = [f"{self.matched} rows alike, {len(self.in_gap)} missed inside a gap, {counts}"]
         lines += [
             f"{one.fault:<9} {one.key.time_us:>16} {one.key.event_type:<24} {one.key.what:<40} {one.detail}"
-            for one in self.found[:50]
+            for one in sorted(self.found, key=lambda one: one.key)[:50]
         ]
         if len(self.found) > len(lines):
             lines.append(f"... and {len(self.found) - len(lines) + 1} more")
@@ -88,42 +97,42 @@ def compare(
     """Compare rows of the span with event rows of the API; ``complete`` says that the recorder saw everything.
 
     Faults: ``missing`` (recorded, not captured, in no gap), ``doubled``, ``changed`` (one line a value) and, when
-    ``complete``, ``invented`` (captured, never recorded). The recorder moves the past of a renamed entity to its new
-    name and then does not write that the old one was removed: the names count as one, and that removal may be ours alone.
+    ``complete``, ``invented`` (captured, never recorded). The recorder moves the past of a renamed entity to its
+    new name and then does not write that the old one was removed: the names count as one, and that removal may be
+    the product's alone.
     """
     recorded, captured, gaps = list(recorded), list(captured), list(gaps)
     names = _names(recorded, captured)
-    ours: dict[Key, list[Mapping[str, Any]]] = defaultdict(list)
-    for each in captured:
-        key = _key_of_event(each, names)
-        if since_us <= key.time_us <= until_us and key.event_type not in MADE_HERE:
-            ours[key].append(each)
-    theirs: dict[Key, list[Row]] = defaultdict(list)
-    for row in recorded:
-        if since_us <= row.time_us <= until_us:
-            theirs[_key_of_row(row, names)].append(row)
-
-    found: list[Difference] = []
-    in_gap: list[Row] = []
-    matched = 0
+    theirs, ours = _by_key(recorded, names, since_us, until_us), _by_key(captured, names, since_us, until_us)
+    outcome = Differences()
     for key, rows in theirs.items():
-        left = ours.pop(key, [])
-        if len(left) > len(rows):
-            found.append(Difference(fault="doubled", key=key, detail=f"{len(left)} times instead of {len(rows)}"))
-        for row, event in _pair(rows, left):
+        events = ours.pop(key, [])
+        if len(events) > len(rows):
+            outcome.add("doubled", key, f"{len(events)} times instead of {len(rows)}")
+        for row, event in _pair(rows, events):
             if event is not None:
                 changes = _changes(row, event)
-                found += [Difference(fault="changed", key=key, detail=change) for change in changes]
-                matched += not changes
+                outcome.matched += not changes
+                for change in changes:
+                    outcome.add("changed", key, change)
             elif any(gap.holds(row.time_us) for gap in gaps):
-                in_gap.append(row)
+                outcome.in_gap.append(row)
             else:
-                found.append(Difference(fault="missing", key=key, detail=f"state {row.state!r}, in no gap"))
+                outcome.add("missing", key, f"state {row.state!r}, in no gap")
     if complete:
         for key, event in ((key, event) for key, events in ours.items() for event in events):
             if not _is_removal_by_rename(event, names):
-                found.append(Difference(fault="invented", key=key, detail=f"event_id {event['event_id']}"))
-    return Differences(found=sorted(found, key=lambda one: one.key), matched=matched, in_gap=in_gap)
+                outcome.add("invented", key, f"event_id {event['event_id']}")
+    return outcome
+
+
+def _by_key(items: list[_Item], names: Mapping[str, str], since_us: int, until_us: int) -> dict[Key, list[_Item]]:
+    found: dict[Key, list[_Item]] = defaultdict(list)
+    for item in items:
+        key = _key(item, names)
+        if since_us <= key.time_us <= until_us and key.event_type not in MADE_HERE:
+            found[key].append(item)
+    return found
 
 
 def _pair(rows: list[Row], events: list[Mapping[str, Any]]) -> list[tuple[Row, Mapping[str, Any] | None]]:
@@ -138,17 +147,17 @@ def _pair(rows: list[Row], events: list[Mapping[str, Any]]) -> list[tuple[Row, M
     return [*pairs, *((row, None) for row in left)]
 
 
-def _key_of_row(row: Row, names: Mapping[str, str]) -> Key:
-    if row.event_type == STATE_CHANGED:
-        return Key(STATE_CHANGED, row.time_us, names.get(row.entity_id or "", row.entity_id or ""))
-    return Key(row.event_type, row.time_us, row.context_id or "")
-
-
-def _key_of_event(event: Mapping[str, Any], names: Mapping[str, str]) -> Key:
-    if event["event_type"] == STATE_CHANGED:
-        moment = event["time_fired"] if event["state"] is None else event["last_updated"]
-        return Key(STATE_CHANGED, microseconds(moment), names.get(event["entity_id"], event["entity_id"]))
-    return Key(event["event_type"], microseconds(event["time_fired"]), event["context_id"] or "")
+def _key(item: Row | Mapping[str, Any], names: Mapping[str, str]) -> Key:
+    if isinstance(item, Row):
+        event_type, entity_id, context_id = item.event_type, item.entity_id, item.context_id
+        time_us = item.time_us
+    else:
+        event_type, entity_id, context_id = item["event_type"], item["entity_id"], item["context_id"]
+        is_state = event_type == STATE_CHANGED and item["state"] is not None
+        time_us = microseconds(item["last_updated"] if is_state else item["time_fired"])
+    if event_type == STATE_CHANGED:
+        return Key(event_type, time_us, names.get(entity_id or "", entity_id or ""))
+    return Key(event_type, time_us, context_id or "")
 
 
 def _changes(row: Row, event: Mapping[str, Any]) -> list[str]:
