@@ -57,9 +57,9 @@ def areas(world: World) -> list[Item]:
         if area:
             inside[area].append(name)
     sensors: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for name, (area, what) in sorted(world.measures().items()):
+    for name, (area, what) in sorted(world.measures.items()):
         sensors[area][what].append(name)
-    neighbours = world.neighbours()
+    neighbours = world.neighbours
     return [
         {
             "area_id": key,

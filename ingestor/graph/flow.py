@@ -27,9 +27,12 @@ Brought = Result | Fired
 _ANY = StateWanted()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Node:
-    """``kind``: actor, effect or cause. ``name``: program, entity, event or topic. ``how``: which variant of it."""
+    """``kind``: actor, effect or cause. ``name``: program, entity, event or topic. ``how``: which variant of it.
+
+    A graph has one object for each, so that they compare and hash by identity.
+    """
 
     kind: str
     name: str
@@ -50,12 +53,14 @@ class Flow:
     def __init__(self, usages: Mapping[str, Usage], world: World, hops: Iterable[Hop]) -> None:
         self.graph: nx.DiGraph[Node] = nx.DiGraph()
         self._world = world
-        self._causes: dict[str, set[Hashable]] = defaultdict(set)
-        self._effects: dict[str, dict[Hashable, None]] = defaultdict(dict)
+        self._actors: dict[str, Node] = {}
+        self._causes: dict[str, dict[Hashable, Node]] = {}
+        self._effects: dict[str, dict[Hashable, Node]] = {}
         self._fresh: deque[Node] = deque()
         self._groups = _groups(world)
         for usage in usages.values():
             self._take_causes(usage)
+        self._heeded = self._all_heeded()
         self._patterns = sorted(name for name in self._causes if name.startswith("topic:") and _is_pattern(name))
         for usage in usages.values():
             self._take_effects(usage)
@@ -66,7 +71,7 @@ class Flow:
         self.loops: list[list[Node]] = sorted(
             (
                 sorted(part, key=Node.key)
-                for part in nx.strongly_connected_components(self.graph)
+                for part in nx.strongly_connected_components(self.graph.subgraph(self._core()).copy())
                 if len(part) > 1 or self.graph.has_edge(*(list(part) * 2))
             ),
             key=lambda part: (len(part), part[0].key()),
@@ -76,8 +81,10 @@ class Flow:
     def next_programs(self, actor: str) -> dict[str, list[str]]:
         """Return the programs a run can set off directly, each with what stands between."""
         found: dict[str, list[str]] = {}
-        start = Node("actor", actor)
-        queue: deque[tuple[Node, tuple[str, ...]]] = deque([(start, ())] if start in self.graph else [])
+        start = self._actors.get(actor)
+        if start is None:
+            return found
+        queue: deque[tuple[Node, tuple[str, ...]]] = deque([(start, ())])
         seen = {start}
         while queue:
             node, via = queue.popleft()
@@ -90,22 +97,23 @@ class Flow:
         return found
 
     def _take_causes(self, usage: Usage) -> None:
-        actor = Node("actor", usage.actor)
-        self.graph.add_node(actor)
+        actor = self._actor(usage.actor)
         for name, trigger in usage.triggers:
             self._edge(self._cause(name, trigger.wanted), actor, trigger.label, guarded=trigger.guarded)
         for name, trigger in usage.listens:
             self._edge(self._cause(name, trigger.event_data), actor, trigger.label, guarded=trigger.guarded)
 
     def _take_effects(self, usage: Usage) -> None:
-        actor = Node("actor", usage.actor)
+        actor = self._actor(usage.actor)
         for name, result, action in usage.writes:
-            self._edge(actor, self._effect(name, result), action.label, guarded=action.guarded)
+            if name in self._heeded:
+                self._edge(actor, self._effect(name, result), action.label, guarded=action.guarded)
         for name, fired, action in usage.fires:
             for channel in (name, *(p for p in self._patterns if name.startswith("topic:") and _matches(p, name))):
-                self._edge(actor, self._effect(channel, fired), action.label, guarded=action.guarded)
+                if channel in self._causes:
+                    self._edge(actor, self._effect(channel, fired), action.label, guarded=action.guarded)
         for name, action in usage.calls:
-            self._edge(actor, Node("actor", name), action.label, guarded=action.guarded)
+            self._edge(actor, self._actor(name), action.label, guarded=action.guarded)
         self._take_implied(usage, actor)
 
     def _take_implied(self, usage: Usage, actor: Node) -> None:
@@ -140,24 +148,23 @@ class Flow:
 
     def _join(self) -> None:
         for name, results in self._effects.items():
-            causes = (Node("cause", name, wanted) for wanted in self._causes.get(name, ()))
-            for cause in sorted(causes, key=Node.key):
-                for how in results:
+            for cause in sorted(self._causes.get(name, {}).values(), key=Node.key):
+                for how, effect in results.items():
                     if _fits(cause.how, how):
-                        self.graph.add_edge(Node("effect", name, how), cause)
+                        self.graph.add_edge(effect, cause)
 
     def _take_observed(self, hop: Hop) -> None:
         """Add what was seen to happen, where the configuration does not explain it."""
-        first, then = Node("actor", hop.first), Node("actor", hop.then)
-        if first not in self.graph or then not in self.graph or self._explained(first, then):
+        first, then = self._actors.get(hop.first), self._actors.get(hop.then)
+        if first is None or then is None or self._explained(first, then):
             return
         if hop.entity is None:
             self._edge(first, then, hop.source, origin="observed")
             return
         effect = self._effect(hop.entity, None)
         self._edge(first, effect, None, origin="observed")
-        causes = [Node("cause", hop.entity, wanted) for wanted in self._causes.get(hop.entity, ())]
-        causes = sorted((cause for cause in causes if self.graph.has_edge(cause, then)), key=Node.key)
+        causes = [cause for cause in self._causes.get(hop.entity, {}).values() if self.graph.has_edge(cause, then)]
+        causes.sort(key=Node.key)
         if not causes:
             causes = [self._cause(hop.entity, _ANY)]
             self._edge(causes[0], then, f"state of {hop.entity}", origin="observed")
@@ -175,16 +182,58 @@ class Flow:
                     queue.append(following)
         return False
 
+    def _core(self) -> list[Node]:
+        """Return the nodes left after taking away, again and again, those without a way in or a way out."""
+        ways_in = {node: len(self.graph.pred[node]) for node in self.graph}
+        ways_out = {node: len(self.graph.succ[node]) for node in self.graph}
+        queue = [node for node in self.graph if not ways_in[node] or not ways_out[node]]
+        gone = set(queue)
+        for node in queue:
+            for ways, others in ((ways_in, self.graph.succ[node]), (ways_out, self.graph.pred[node])):
+                for other in others:
+                    ways[other] -= 1
+                    if not ways[other] and other not in gone:
+                        gone.add(other)
+                        queue.append(other)
+        return [node for node in self.graph if node not in gone]
+
+    def _all_heeded(self) -> set[str]:
+        """Return the entities whose change can set something off: directly, in a group or scene, or as source."""
+        states = self._world.facts.states
+        if "event:state_changed" in self._causes:
+            return self._world.known | self._causes.keys()
+        found = set(self._causes)
+        scenes: dict[str, list[str]] = defaultdict(list)
+        for scene in self._world.by_domain.get("scene", ()):
+            for member in scene_members(self._world, scene):
+                scenes[member].append(scene)
+        queue = list(found)
+        for name in queue:
+            state = states.get(name)
+            sources = (*self._world.members(name), *((state.source,) if state and state.source else ()))
+            fresh = [other for other in (*sources, *scenes.get(name, ())) if other not in found]
+            found.update(fresh)
+            queue.extend(fresh)
+        return found
+
+    def _actor(self, name: str) -> Node:
+        if name not in self._actors:
+            self._actors[name] = Node("actor", name)
+            self.graph.add_node(self._actors[name])
+        return self._actors[name]
+
     def _cause(self, name: str, wanted: Wanted) -> Node:
-        self._causes[name].add(wanted)
-        return Node("cause", name, wanted)
+        known = self._causes.setdefault(name, {})
+        if wanted not in known:
+            known[wanted] = Node("cause", name, wanted)
+        return known[wanted]
 
     def _effect(self, name: str, how: Hashable) -> Node:
-        node = Node("effect", name, how)
-        if how not in self._effects[name]:
-            self._effects[name][how] = None
-            self._fresh.append(node)
-        return node
+        known = self._effects.setdefault(name, {})
+        if how not in known:
+            known[how] = Node("effect", name, how)
+            self._fresh.append(known[how])
+        return known[how]
 
     def _edge(
         self, start: Node, end: Node, label: str | None, *, guarded: bool = False, origin: str = "configured"
@@ -198,7 +247,8 @@ class Flow:
 def _groups(world: World) -> dict[str, list[tuple[str, bool]]]:
     """Return member -> groups and derived entities; whether these keep the member's on and off."""
     found: dict[str, list[tuple[str, bool]]] = defaultdict(list)
-    for name, state in sorted(world.facts.states.items()):
+    for name in world.composed:
+        state = world.facts.states[name]
         domain = name.partition(".")[0]
         keeps = domain in {"group", "light", "switch", "fan", "binary_sensor", "input_boolean"}
         for member in world.members(name) if domain not in {"automation", "script"} else ():

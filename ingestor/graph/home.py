@@ -6,7 +6,9 @@ Nothing a home sends raises here. The same documents give the same answers, what
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +23,7 @@ from ingestor.graph.flow import Flow
 from ingestor.graph.layout import positions
 from ingestor.graph.observed import Observed
 from ingestor.graph.program import Program
-from ingestor.graph.registry import PARSERS
+from ingestor.graph.registry import PARSERS, EntityEntry
 from ingestor.graph.relations import build_relations, node_of, related
 from ingestor.graph.snapshot import EntityFacts, Snapshot
 from ingestor.graph.templates import ENTITY_ID
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 _PROGRAMS: Final = ("automations", "scripts")
+_UNKNOWN: Final = Program()
 _RUNNERS: Final = ("automation", "script")
 
 
@@ -51,6 +54,8 @@ class HomeGraph:
         self._observed = observed or Observed()
         self._snapshot = Snapshot(home=home)
         self._fresh = False
+        self._narrow: dict[str, tuple[Program, Usage]] = {}
+        self._drawn_from: tuple[Usage, ...] = ()
         self._known_world: World | None = None
         self._usages: dict[str, Usage] | None = None
         self._flow: Flow | None = None
@@ -199,9 +204,13 @@ class HomeGraph:
         faults = Faults(name)
         found = PARSERS[name](content, faults)
         self._faults[name] = [faults]
-        if found == getattr(self._facts, name):
+        before = getattr(self._facts, name)
+        if found == before:
             return False
         setattr(self._facts, name, found)
+        if name in {"states", "services"} or (name == "entities" and _names(found) != _names(before)):
+            self._narrow.clear()
+            self._flow = None
         return True
 
     def _put_programs(self, name: str, content: Any) -> bool:
@@ -235,7 +244,8 @@ class HomeGraph:
         return program, faults
 
     def _forget(self) -> None:
-        self._known_world = self._usages = self._flow = self._cycles = self._relations = None
+        """Let go of what was derived; the flow stays while the programs do the same as before."""
+        self._known_world = self._usages = self._cycles = self._relations = None
         self._fresh = False
 
     def _world(self) -> World:
@@ -247,13 +257,28 @@ class HomeGraph:
         if self._usages is None:
             world = self._world()
             programs = {key: program for name in _PROGRAMS for key, program in self._programs[name].items()}
-            bare = {name: Program() for domain in _RUNNERS for name in world.by_domain.get(domain, ())}
-            self._usages = {name: use(name, program, world) for name, program in sorted((bare | programs).items())}
+            bare = {name: _UNKNOWN for domain in _RUNNERS for name in world.by_domain.get(domain, ())}
+            self._usages = {name: self._use(name, program) for name, program in sorted((bare | programs).items())}
+            self._narrow = {name: self._narrow[name] for name in self._usages}
         return self._usages
 
+    def _use(self, name: str, program: Program) -> Usage:
+        """Look a program up, or keep what was found: where the names are the same, only wide targets can move."""
+        before = self._narrow.get(name)
+        if before is not None and before[0] is program and not program.is_wide:
+            return before[1]
+        usage = use(name, program, self._world())
+        if before is not None and before[1] == usage:
+            usage = before[1]
+        self._narrow[name] = (program, usage)
+        return usage
+
     def _flows(self) -> Flow:
-        if self._flow is None:
+        usages = tuple(self._uses().values())
+        same = len(usages) == len(self._drawn_from) and all(map(operator.is_, usages, self._drawn_from))
+        if self._flow is None or not same:
             self._flow = Flow(self._uses(), self._world(), self._observed.hops)
+            self._drawn_from = usages
         return self._flow
 
     def _found(self) -> Cycles:
@@ -279,15 +304,14 @@ class HomeGraph:
                 readers[entity].append(name)
             for entity in usage.written_entities(world):
                 writers[entity].append(name)
-        entities = {}
-        for name in world.known:
-            entry = self._facts.entities.get(name)
-            area = world.area_of(name)
+        entities = world.places.copy()
+        for name in entities.keys() & (readers.keys() | writers.keys() | in_cycle):
+            facts = entities[name]
             entities[name] = EntityFacts(
-                device_id=entry.device_id if entry else None,
-                area_id=area,
-                floor_id=world.floor_of(area),
-                integration=entry.platform if entry else None,
+                device_id=facts.device_id,
+                area_id=facts.area_id,
+                floor_id=facts.floor_id,
+                integration=facts.integration,
                 read_by=tuple(readers.get(name, ())),
                 written_by=tuple(writers.get(name, ())),
                 in_cycle=name in in_cycle,
@@ -298,8 +322,8 @@ class HomeGraph:
             version=self._snapshot.version + 1,
             place=self._facts.config,
             entities=entities,
-            measures=world.measures(),
-            neighbours=world.neighbours(),
+            measures=world.measures,
+            neighbours=world.neighbours,
             users={key: user.name or key for key, user in self._facts.users.items()},
             persons=frozenset(persons),
         )
@@ -312,6 +336,10 @@ def _digest(content: Any) -> bytes | None:
     except TypeError:
         return None
     return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def _names(entries: Mapping[str, EntityEntry]) -> dict[str, tuple[str | None, str | None]]:
+    return {key: (entry.registry_id, entry.platform) for key, entry in entries.items()}
 
 
 def _one(items: list[dict[str, Any]], key: str, name: str, thing: str) -> dict[str, Any]:

@@ -19,7 +19,12 @@ class Target:
     labels: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.entities or self.devices or self.areas or self.floors or self.labels)
+        return bool(self.entities or self.is_wide)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it addresses more than entities one by one."""
+        return bool(self.devices or self.areas or self.floors or self.labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +94,12 @@ class Program:
     consults: tuple[Target, ...] = ()
     computed: frozenset[str] = frozenset()
     has_condition: bool = False
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it addresses devices, areas, floors or labels, so that what it does depends on who is there."""
+        targets = (*(t.target for t in self.triggers), *(a.target for a in self.actions), *self.consults)
+        return any(target.is_wide for target in targets) or any(trigger.devices for trigger in self.triggers)
 
 
 def answers_to(wanted: StateWanted, result: Result) -> bool:

@@ -141,6 +141,8 @@ def _checked(usage: Usage, name: str, role: str, world: World) -> str:
 
 
 def _check_places(usage: Usage, target: Target, role: str, world: World) -> None:
+    if not target.is_wide:
+        return
     facts = world.facts
     kinds: tuple[tuple[str, Iterable[str], dict[str, Any]], ...] = (
         ("device", target.devices, facts.devices),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ingestor.graph.program import Target
 from ingestor.graph.registry import (
@@ -22,7 +23,7 @@ from ingestor.graph.registry import (
     StateFacts,
     UserFacts,
 )
-from ingestor.graph.snapshot import Measure, Place
+from ingestor.graph.snapshot import EntityFacts, Measure, Place
 
 _MEASURES: dict[tuple[str, str], Measure] = {
     ("sensor", "temperature"): "temperature",
@@ -62,23 +63,20 @@ class World:
         self.area_of_device = {key: self._device_area(key, through_hubs=True) for key in facts.devices}
         self._reach_of_device = {key: self._device_area(key, through_hubs=False) for key in facts.devices}
         self.known = facts.entities.keys() | facts.states.keys()
+        self._areas: dict[str, str] = {}
         self.entities_of_device: dict[str, list[str]] = defaultdict(list)
         self._reached_by_area: dict[str, list[str]] = defaultdict(list)
         self._reached_by_label: dict[str, list[str]] = defaultdict(list)
         for key, entry in facts.entities.items():
             self._index(key, entry)
+        self.composed = sorted(key for key, state in facts.states.items() if state.members or state.source)
         self.by_domain: dict[str, list[str]] = defaultdict(list)
         for key in sorted(self.known):
             self.by_domain[key.partition(".")[0]].append(key)
 
     def area_of(self, entity_id: str) -> str | None:
         """Return where the entity is."""
-        entry = self.facts.entities.get(entity_id)
-        if entry is None:
-            return None
-        if entry.area_id:
-            return entry.area_id
-        return self.area_of_device.get(entry.device_id) if entry.device_id else None
+        return self._areas.get(entity_id)
 
     def floor_of(self, area_id: str | None) -> str | None:
         """Return the floor of an area."""
@@ -91,8 +89,25 @@ class World:
         entry = self.facts.entities.get(entity_id)
         return (state and state.name) or (entry and entry.name) or entity_id
 
+    @cached_property
+    def places(self) -> dict[str, EntityFacts]:
+        """Where each entity belongs, its relations left open. Entities of one place share an object."""
+        shared: dict[tuple[str | None, str | None, str | None], EntityFacts] = {}
+        found = {}
+        for name in self.known:
+            entry = self.facts.entities.get(name)
+            area = self._areas.get(name)
+            key = (entry.device_id, area, entry.platform) if entry else (None, area, None)
+            if key not in shared:
+                shared[key] = EntityFacts(
+                    device_id=key[0], area_id=area, floor_id=self.floor_of(area), integration=key[2]
+                )
+            found[name] = shared[key]
+        return found
+
+    @cached_property
     def measures(self) -> dict[str, tuple[str, Measure]]:
-        """Return the sensors that make up each area's environment; an owner's own choice shuts out the others."""
+        """The sensors that make up each area's environment; an owner's own choice shuts out the others."""
         chosen = {(area, what): sensor for area, entry in self.facts.areas.items() for what, sensor in entry.chosen}
         found: dict[str, tuple[str, Measure]] = {}
         for domain in ("binary_sensor", "sensor"):
@@ -103,8 +118,9 @@ class World:
                     found[key] = (area, what)
         return found
 
+    @cached_property
     def neighbours(self) -> dict[str, tuple[str, ...]]:
-        """Return each area's neighbours: the other areas on its floor."""
+        """Each area's neighbours: the other areas on its floor."""
         floors: dict[str, list[str]] = defaultdict(list)
         for key, area in sorted(self.facts.areas.items()):
             if area.floor_id:
@@ -130,6 +146,8 @@ class World:
 
     def reached(self, target: Target) -> list[str]:
         """Return the entities that ``target`` reaches through devices, areas, floors and labels."""
+        if not target.is_wide:
+            return []
         found: dict[str, None] = {}
         areas = [*target.areas, *(a for a, e in self.facts.areas.items() if e.floor_id in target.floors)]
         for device in target.devices:
@@ -161,15 +179,20 @@ class World:
         return list(found)
 
     def _index(self, key: str, entry: EntityEntry) -> None:
+        at = entry.area_id
         if entry.device_id:
             self.entities_of_device[entry.device_id].append(key)
+            at = at or self.area_of_device.get(entry.device_id)
+        if at:
+            self._areas[key] = at
         if not entry.plain or entry.disabled_by:
             return
         area = entry.area_id or (self._reach_of_device.get(entry.device_id) if entry.device_id else None)
         if area:
             self._reached_by_area[area].append(key)
         device = self.facts.devices.get(entry.device_id) if entry.device_id else None
-        for label in {*entry.labels, *(device.labels if device else ())}:
+        labels = (*entry.labels, *device.labels) if device else entry.labels
+        for label in dict.fromkeys(labels):
             self._reached_by_label[label].append(key)
 
     def _plain(self, keys: Iterable[str]) -> list[str]:

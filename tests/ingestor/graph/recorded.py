@@ -44,7 +44,9 @@ def _text(version: str) -> dict[str, str]:
 def documents(version: str, when: str = "second") -> dict[str, Any]:
     """Return fresh documents: ``first`` before the recording, ``second`` after it."""
     texts = _text(version)
-    found = {name: json.loads(texts[f"{when}.{command}"])["response"].get("result") for name, command in COMMANDS.items()}
+    found = {
+        name: json.loads(texts[f"{when}.{command}"])["response"].get("result") for name, command in COMMANDS.items()
+    }
     written = yaml.safe_load((Path(__file__).parent / "programs.yaml").read_text(encoding="utf-8"))
     ids = {
         state["attributes"]["id"]: state["entity_id"]

@@ -8,13 +8,15 @@ _CLASSES = ("temperature", "humidity", "illuminance", None)
 
 
 def big_home(entities: int, automations: int) -> dict[str, Any]:
-    """Return documents of a home: a device for every five entities, an area for every hundred, loops among automations."""
+    """Return documents of a home: five entities a device, a hundred an area, and some loops among automations."""
     areas = max(1, entities // 100)
     names = [f"{'sensor' if at % 3 else 'light'}.thing_{at}" for at in range(entities)]
     lights = [name for name in names if name.startswith("light.")]
     return {
         "floors": [{"floor_id": f"floor_{at}", "name": f"Floor {at}", "level": at} for at in range(5)],
-        "areas": [{"area_id": f"area_{at}", "name": f"Area {at}", "floor_id": f"floor_{at % 5}"} for at in range(areas)],
+        "areas": [
+            {"area_id": f"area_{at}", "name": f"Area {at}", "floor_id": f"floor_{at % 5}"} for at in range(areas)
+        ],
         "config_entries": [{"entry_id": "entry", "domain": "hue", "title": "Hue"}],
         "devices": [
             {
@@ -56,7 +58,10 @@ def _rule(at: int, names: list[str], lights: list[str], areas: int) -> dict[str,
         "alias": f"Rule {at}",
         "triggers": [{"trigger": "state", "entity_id": [lights[at * 7 % len(lights)], names[at]], "to": "on"}],
         "conditions": [{"condition": "template", "value_template": f"{{{{ is_state('{names[-at - 1]}', 'on') }}}}"}],
-        "actions": [{"action": "light.turn_on", "target": target}, {"action": "notify.phone", "data": {"message": "x"}}],
+        "actions": [
+            {"action": "light.turn_on", "target": target},
+            {"action": "notify.phone", "data": {"message": "x"}},
+        ],
     }
 
 
@@ -82,7 +87,12 @@ def home_of_2026() -> dict[str, Any]:
     }
     strip = hub | {"id": "strip", "area_id": "kitchen", "via_device_id": "hub", "name": "Strip", "labels": ["power"]}
     lamp = hub | {"id": "lamp", "area_id": None, "via_device_id": "hub", "name": "Lamp"}
-    few = {"config_entry_id": "e_zigbee", "config_subentry_id": None, "name_by_user": None, "labels": []}
+    few: dict[str, Any] = {
+        "config_entry_id": "e_zigbee",
+        "config_subentry_id": None,
+        "name_by_user": None,
+        "labels": [],
+    }
     return {
         "floors": [{"floor_id": "ground", "name": "Ground", "level": 0}],
         "areas": [
@@ -110,4 +120,10 @@ def home_of_2026() -> dict[str, Any]:
 
 
 def _entity(entity_id: str, device_id: str | None) -> dict[str, Any]:
-    return {"entity_id": entity_id, "id": f"id_{entity_id}", "device_id": device_id, "area_id": None, "platform": "zigbee"}
+    return {
+        "entity_id": entity_id,
+        "id": f"id_{entity_id}",
+        "device_id": device_id,
+        "area_id": None,
+        "platform": "zigbee",
+    }
