@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from dataclasses import replace
 from typing import Any
 
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 import structlog
 
 from actors import handles
+from actors.handles import Handle
 from ingestor.errors import NotFound
-from ingestor.graph import HomeGraph
+from ingestor.graph.home import HomeGraph
 from ingestor.graph.snapshot import Snapshot
 from ingestor.journal import FrameKind, JournalReader, shards_in
 from ingestor.metadata import SqliteMetadata
@@ -53,6 +59,7 @@ class Graph:
             graph = self._homes[home] = HomeGraph(home)
             for name, content in self._metadata.documents(home).items():
                 graph.put(name, content)
+        self._first_version = time.time_ns() // 1000
         self._readers: dict[int, JournalReader] = {}
         self._dirty: set[str] = set()
         self._publishing: asyncio.Task[None] | None = None
@@ -75,7 +82,7 @@ class Graph:
 
     async def snapshots(self) -> list[Snapshot]:
         """Give the current picture of every home."""
-        return [graph.snapshot() for graph in self._homes.values()]
+        return [self._snapshot(home) for home in self._homes]
 
     async def answer(self, home: str | None, question: str, arguments: dict[str, Any]) -> Any:
         """Answer one of ``QUESTIONS`` for a home, or for all: lists are joined, of single things the first is given."""
@@ -84,11 +91,17 @@ class Graph:
         if home is not None and home not in self._homes:
             raise NotFound("home", home)
         graphs = [self._homes[home]] if home is not None else list(self._homes.values())
-        answers = [getattr(graph, question)(**arguments) for graph in graphs]
-        found = [answer for answer in answers if answer is not None]
-        if found and all(isinstance(answer, list) for answer in found):
-            return [item for answer in found for item in answer]
-        return found[0] if found else None
+        answers, unknown = [], NotFound(question, str(next(iter(arguments.values()), "")))
+        for graph in graphs:
+            try:
+                answers.append(getattr(graph, question)(**arguments))
+            except NotFound as error:
+                unknown = error
+        if answers and all(isinstance(answer, list) for answer in answers):
+            return [item for answer in answers for item in answer]
+        if not answers:
+            raise unknown
+        return answers[0]
 
     async def status(self) -> dict[str, Any]:
         """Tell what is known of each home."""
@@ -96,7 +109,7 @@ class Graph:
             "pid": os.getpid(),
             "homes": {
                 home: {
-                    "version": (snapshot := graph.snapshot()).version,
+                    "version": (snapshot := self._snapshot(home)).version,
                     "entities": len(snapshot.entities),
                     "devices": len(graph.devices()),
                     "areas": len(graph.areas()),
@@ -108,13 +121,18 @@ class Graph:
             },
         }
 
+    def _snapshot(self, home: str) -> Snapshot:
+        """Draw the picture, numbered so that versions rise over restarts: users ignore what is older than what they have."""
+        snapshot = self._homes[home].snapshot()
+        return replace(snapshot, version=self._first_version + snapshot.version)
+
     async def _publish(self) -> None:
         """Send changed snapshots to all who use them. Whoever is away asks for them when it is back."""
         await asyncio.sleep(PUBLISH_AFTER_S)
         dirty, self._dirty = self._dirty, set()
         for home in dirty:
-            snapshot = self._homes[home].snapshot()
-            users = [handles.shard(number) for number in range(self._settings.shards)]
+            snapshot = self._snapshot(home)
+            users: list[Handle] = [handles.shard(number) for number in range(self._settings.shards)]
             users += [handles.gate(), handles.source(home)]
             told = await asyncio.gather(
                 *(user.once("set_snapshot", snapshot) for user in users),
@@ -135,16 +153,28 @@ class Graph:
                     graph.observe(**event)
 
     def _triggered(self) -> list[dict[str, Any]]:
-        wanted = ["home", "entity_id", "context_id", "context_parent_id", "time_fired"]
         found = []
         for shard in shards_in(self._journals):
             reader = self._readers.setdefault(shard, JournalReader(self._journals / str(shard)))
             for frame in reader.read():
-                if frame.kind is not FrameKind.EVENTS:
-                    continue
-                batch = frame.batch()
-                kinds = batch.column("event_type").to_pylist()
-                rows = [row for row, kind in enumerate(kinds) if kind == "automation_triggered"]
-                if rows:
-                    found += batch.select(wanted).take(rows).to_pylist()
-        return found
+                if frame.kind is FrameKind.EVENTS:
+                    found += _runs(frame.batch())
+        return sorted(found, key=lambda run: run["time_us"])
+
+
+def _runs(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Pick the starts of automations and scripts, as ``HomeGraph.observe`` wants them."""
+    wanted = pc.is_in(batch.column("event_type"), pa.array(["automation_triggered", "script_started"]))
+    columns = ["home", "entity_id", "context_id", "context_parent_id", "time_fired", "data"]
+    return [
+        {
+            "home": row["home"],
+            "entity_id": row["entity_id"],
+            "context_id": row["context_id"],
+            "parent_id": row["context_parent_id"],
+            "time_us": int(row["time_fired"].timestamp() * 1_000_000),
+            "source": orjson.loads(row["data"] or "{}").get("source"),
+        }
+        for row in batch.filter(wanted).select(columns).to_pylist()
+        if row["entity_id"]
+    ]

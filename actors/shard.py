@@ -15,18 +15,17 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 import structlog
-from ingestor.pipeline import Outcome, Pipeline, quarantine_batch, seal
-from ingestor.transforms.dedupe import Window
-from ingestor.transforms.enrich import LastStates
-from ingestor.transforms.route import shard_of
 
 from actors.messages import Part, Receipt, Refusal
 from ingestor.errors import JournalFailed
 from ingestor.graph.snapshot import Snapshot
 from ingestor.journal import FrameKind, JournalReader, JournalWriter, Tally
 from ingestor.metadata import SqliteMetadata
+from ingestor.pipeline import LastStates, Outcome, Pipeline, Rejection, quarantine_batch, seal
 from ingestor.settings import Settings
 from ingestor.sources.base import Batch
+from ingestor.transforms.dedupe import Window
+from ingestor.transforms.route import shard_of
 
 SEQ_BLOCK = 65_536
 WINDOW_IDS = 200_000
@@ -68,7 +67,7 @@ class Shard:
         """Take a part. On return all of it is on disk, or in quarantine on disk, or known already."""
         await self._recover_once()
         first_seq = self._lease(len(part.batch.events))
-        outcome = self._process(part, first_seq)
+        outcome = self._pipeline.process(part.batch, part.context, first_seq=first_seq)
         receipt = self._append(part.batch, outcome, first_seq)
         await self._committer.commit()
         if outcome.rejected:
@@ -79,7 +78,7 @@ class Shard:
         """Try one quarantined event again. Refused once more, it is neither counted nor written a second time."""
         await self._recover_once()
         first_seq = self._lease(1)
-        outcome = self._process(Part(batch=batch), first_seq)
+        outcome = self._pipeline.process(batch, first_seq=first_seq)
         if outcome.rejected:
             return _refusal(outcome.rejected[0])
         receipt = self._append(batch, outcome, first_seq)
@@ -148,9 +147,7 @@ class Shard:
         self._window.restore(ids)
         journaled = await asyncio.to_thread(_journaled, self._directory, watermark)
         for batch in journaled:
-            table = pa.Table.from_batches([batch])
-            self._states.restore(table)
-            self._window.restore(batch.column("event_id").to_pylist())
+            self._pipeline.restore(pa.Table.from_batches([batch]))
         log.info("shard.recovered", shard=self._number, epoch=self._journal.epoch, entities=len(self._states))
 
     def _lease(self, count: int) -> int:
@@ -162,9 +159,6 @@ class Shard:
         first = self._seq_next
         self._seq_next += count
         return first
-
-    def _process(self, part: Part, first_seq: int) -> Outcome:
-        return self._pipeline.process(part.batch, part.context, first_seq=first_seq)
 
     def _append(self, batch: Batch, outcome: Outcome, first_seq: int) -> Receipt:
         stored = outcome.events.num_rows if outcome.events is not None else 0
@@ -262,7 +256,7 @@ def _journaled(directory: Path, after_seq: int) -> list[pa.RecordBatch]:
     return batches
 
 
-def _refusal(rejection: Any) -> Refusal:
+def _refusal(rejection: Rejection) -> Refusal:
     return Refusal(
         index=rejection.index,
         quarantine_id=rejection.quarantine_id,
