@@ -23,7 +23,7 @@ from ingestor.graph.flow import Flow
 from ingestor.graph.layout import positions
 from ingestor.graph.observed import Observed
 from ingestor.graph.program import Program
-from ingestor.graph.registry import PARSERS, EntityEntry
+from ingestor.graph.registry import PARSERS, EntityEntry, StateFacts
 from ingestor.graph.relations import build_relations, node_of, related
 from ingestor.graph.snapshot import EntityFacts, Snapshot
 from ingestor.graph.templates import ENTITY_ID
@@ -54,7 +54,8 @@ class HomeGraph:
         self._observed = observed or Observed()
         self._snapshot = Snapshot(home=home)
         self._fresh = False
-        self._narrow: dict[str, tuple[Program, Usage]] = {}
+        self._used: dict[str, tuple[Program, Usage]] = {}
+        self._used_world: World | None = None
         self._drawn_from: tuple[Usage, ...] = ()
         self._known_world: World | None = None
         self._usages: dict[str, Usage] | None = None
@@ -75,7 +76,8 @@ class HomeGraph:
         self._digests[name] = digest or b""
         changed = self._put_programs(name, content) if name in _PROGRAMS else self._put_facts(name, content)
         if changed:
-            self._forget()
+            self._usages = self._cycles = self._relations = None
+            self._fresh = False
         return changed
 
     @property
@@ -208,8 +210,9 @@ class HomeGraph:
         if found == before:
             return False
         setattr(self._facts, name, found)
-        if name in {"states", "services"} or (name == "entities" and _names(found) != _names(before)):
-            self._narrow.clear()
+        self._known_world = None
+        if name == "services" or (name in {"states", "entities"} and _names(found) != _names(before)):
+            self._used.clear()
             self._flow = None
         return True
 
@@ -243,11 +246,6 @@ class HomeGraph:
             self._read[where] = (digest, program, faults)
         return program, faults
 
-    def _forget(self) -> None:
-        """Let go of what was derived; the flow stays while the programs do the same as before."""
-        self._known_world = self._usages = self._cycles = self._relations = None
-        self._fresh = False
-
     def _world(self) -> World:
         if self._known_world is None:
             self._known_world = World(self._facts)
@@ -259,18 +257,19 @@ class HomeGraph:
             programs = {key: program for name in _PROGRAMS for key, program in self._programs[name].items()}
             bare = {name: _UNKNOWN for domain in _RUNNERS for name in world.by_domain.get(domain, ())}
             self._usages = {name: self._use(name, program) for name, program in sorted((bare | programs).items())}
-            self._narrow = {name: self._narrow[name] for name in self._usages}
+            self._used = {name: self._used[name] for name in self._usages}
+            self._used_world = world
         return self._usages
 
     def _use(self, name: str, program: Program) -> Usage:
-        """Look a program up, or keep what was found: where the names are the same, only wide targets can move."""
-        before = self._narrow.get(name)
-        if before is not None and before[0] is program and not program.is_wide:
+        """Look a program up, or keep what was found: while the home's names stay, only wide targets can move."""
+        before, world = self._used.get(name), self._world()
+        if before is not None and before[0] is program and (self._used_world is world or not program.is_wide):
             return before[1]
-        usage = use(name, program, self._world())
+        usage = use(name, program, world)
         if before is not None and before[1] == usage:
             usage = before[1]
-        self._narrow[name] = (program, usage)
+        self._used[name] = (program, usage)
         return usage
 
     def _flows(self) -> Flow:
@@ -338,8 +337,12 @@ def _digest(content: Any) -> bytes | None:
     return hashlib.blake2b(text, digest_size=16).digest()
 
 
-def _names(entries: Mapping[str, EntityEntry]) -> dict[str, tuple[str | None, str | None]]:
-    return {key: (entry.registry_id, entry.platform) for key, entry in entries.items()}
+def _names(found: Mapping[str, EntityEntry | StateFacts]) -> dict[str, tuple[object, object]]:
+    """Return of each entity what decides who is meant by its name."""
+    return {
+        key: (facts.registry_id, facts.platform) if isinstance(facts, EntityEntry) else (facts.members, facts.source)
+        for key, facts in found.items()
+    }
 
 
 def _one(items: list[dict[str, Any]], key: str, name: str, thing: str) -> dict[str, Any]:
