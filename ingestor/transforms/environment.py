@@ -79,7 +79,7 @@ def _summary(measure: str, sensors: dict[str, float] | None) -> float | None:
 
 def _converted(value: float, unit: str | None, home_unit: str | None) -> float:
     if unit == "°F" and home_unit == "°C":
-        return (value - 32) / 1.8
+        return round((value - 32) / 1.8, 4)
     if unit == "°C" and home_unit == "°F":
-        return value * 1.8 + 32
+        return round(value * 1.8 + 32, 4)
     return value

@@ -24,7 +24,7 @@ dB dBm dBA s ms min h d B kB MB GB TB bit/s kbit/s Mbit/s Gbit/s B/s kB/s MB/s G
 UNITS: Final = frozenset(_UNITS.split())
 
 _PLAIN: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_LOOSE: Final = re.compile(r"([+-]?[0-9]+)(?:([.,])([0-9]+))?[ \u00a0]?([^0-9.,\s+-]\S*)?")
+_LOOSE: Final = re.compile(r"([+-]?[0-9]+)(?:([.,])([0-9]+))?(?:[ \u00a0]?([^0-9.,\s+-]\S*))?")
 _THOUSANDS: Final = 3
 
 

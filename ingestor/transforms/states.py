@@ -1,8 +1,8 @@
 """The last state of every entity this shard has seen: for enrichment, and for who asks how things stand.
 
 An older state never replaces a newer one, in whatever order they arrive. A removal leaves a marker, so that a late
-state cannot bring the entity back; markers are not shown. Memory is bounded by entities and by bytes of attributes;
-what was updated longest ago goes first.
+state cannot bring the entity back; markers are not shown. Memory is bounded, for each home, by entities and by bytes of
+attributes; what was updated longest ago goes first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -96,12 +95,12 @@ _RESTORED: Final = [
 
 
 class LastStates:
-    """Last states by home and entity."""
+    """Last states by home and entity. ``entities`` and ``attribute_bytes`` bound each home."""
 
     def __init__(self, *, entities: int = 100_000, attribute_bytes: int = 256 * 1024 * 1024) -> None:
         self._entities, self._attribute_bytes = entities, attribute_bytes
         self._homes: dict[str, dict[str, Known]] = {}
-        self._bytes = 0
+        self._bytes: dict[str, int] = {}
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -115,13 +114,13 @@ class LastStates:
         """Set a state that is newer than, or as new as, the one known."""
         states = self._homes.setdefault(home, {})
         before = states.pop(entity_id, None)
-        if before is not None and before.attributes is not None:
-            self._bytes -= len(before.attributes)
         states[entity_id] = known
-        if known.attributes is not None:
-            self._bytes += len(known.attributes)
-        if len(states) > self._entities or self._bytes > self._attribute_bytes:
-            self._evict(states)
+        held = self._bytes.get(home, 0) + len(known.attributes or "")
+        if before is not None:
+            held -= len(before.attributes or "")
+        self._bytes[home] = held
+        if len(states) > self._entities or held > self._attribute_bytes:
+            self._evict(home, states)
 
     def get(self, home: str, entity_id: str) -> LastState | None:
         """Give an entity's last state; null when unknown or removed."""
@@ -153,12 +152,13 @@ class LastStates:
                 updated = fired if updated is None else updated  # noqa: PLW2901 - same
                 self.put(home, entity_id, Known(fired, changed, updated, *rest))
 
-    def _evict(self, states: dict[str, Known]) -> None:
-        count = max(1, len(states) // 8)
-        for entity_id in list(islice(states, count)):
-            gone = states.pop(entity_id)
-            self._bytes -= len(gone.attributes or "")
-        self.evicted += count
+    def _evict(self, home: str, states: dict[str, Known]) -> None:
+        """Make room for an eighth, so that the next eviction is far."""
+        for entity_id in list(states):
+            if len(states) <= self._entities * 7 // 8 and self._bytes[home] <= self._attribute_bytes * 7 // 8:
+                break
+            self._bytes[home] -= len(states.pop(entity_id).attributes or "")
+            self.evicted += 1
 
 
 def _full(home: str, entity_id: str, known: Known) -> LastState:
