@@ -65,7 +65,7 @@ def live(desk: Desk, *, hosts: Collection[str] = ()) -> FastAPI:
 
 def openapi() -> dict[str, Any]:
     """Describe both applications as one: OpenAPI 3.1."""
-    everything = APIRouter()
+    everything = APIRouter(generate_unique_id_function=lambda route: route.name)
     for topic in (*_TOPICS, stream, health):
         everything.include_router(topic.router, prefix=PREFIX, responses=answers.DEFAULT)
     everything.include_router(health.probes, responses=answers.DEFAULT)

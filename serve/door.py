@@ -72,7 +72,7 @@ class Door:
             await self._app(scope, self._counted(receive), dressed)
         except Exception as error:  # the last one to answer
             if started:
-                log.exception(telemetry.REQUEST_FAILED, path=scope["path"])
+                log.error(telemetry.REQUEST_FAILED, path=scope["path"], error=repr(error))  # noqa: TRY400 - raised on
                 raise
             await answer(error, scope["path"])(scope, receive, dressed)
 

@@ -10,6 +10,7 @@ import difflib
 import html
 import math
 import secrets
+import traceback
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from ingestor import errors, telemetry
 log = structlog.get_logger(__name__)
 
 GOT_CHARS = 120
+STACK_CHARS = 8000
 RETRY_AFTER_S = 2.0
 
 
@@ -116,13 +118,18 @@ def answer(error: BaseException, path: str) -> Response:
     if problem is UNEXPECTED:
         more["trace_id"] = secrets.token_hex(8)
         detail = problem.next_step
-        log.error(telemetry.REQUEST_FAILED, trace_id=more["trace_id"], path=path, exc_info=error)
+        log.error(telemetry.REQUEST_FAILED, trace_id=more["trace_id"], path=path, stack=_stack(error))
     elif not isinstance(error, errors.QueryError | errors.NotFound | errors.Overloaded | BodyRefused):
         log.warning(telemetry.REQUEST_REFUSED, path=path, problem=problem.name, detail=detail)
         detail = problem.next_step
     if problem.status == 503:  # noqa: PLR2004 - the one status that says when to come back
         headers["retry-after"] = str(math.ceil(getattr(error, "retry_after_s", RETRY_AFTER_S)))
     return document(problem, detail, path, headers=headers, **more)
+
+
+def _stack(error: BaseException) -> str:
+    """Word where it came from, without the values of variables: they may be secrets."""
+    return "".join(traceback.format_exception(error))[-STACK_CHARS:]
 
 
 def document(
@@ -169,7 +176,7 @@ def _fault(item: dict[str, Any]) -> dict[str, str]:
         expected = expected.removeprefix(opening)
     return {
         "field": field,
-        "got": "nothing" if item["type"] == "missing" else shorten(str(item["input"])),
+        "got": "nothing" if item["type"] == "missing" else shorten(str(item["input"])) or "an empty text",
         "expected": expected,
     }
 

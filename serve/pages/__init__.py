@@ -39,7 +39,7 @@ _COUNTS = (
     ("stored", "counts", "stored"),
     ("in flight", "counts", "in_flight"),
     ("in quarantine", "quarantine", "items"),
-    ("gaps open", "gaps", "open"),
+    ("open gaps", "gaps", "open"),
 )
 
 

@@ -1,4 +1,7 @@
 "use strict";
+if (window.matchMedia("(prefers-color-scheme: dark)").matches) {
+  document.documentElement.classList.add("dark-mode");
+}
 window.ui = SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#docs",

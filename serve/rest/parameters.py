@@ -30,8 +30,8 @@ from ..times import parse_time
 LIMIT = 1000
 SEQ_MAX = 2**63 - 1
 
-Text = Annotated[str, Field(min_length=1, max_length=255)]
-Id = Annotated[str, Path(min_length=1, max_length=255)]
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
+Id = Annotated[str, Path(min_length=1, max_length=255, pattern="^[^,]+$")]
 Limit = Annotated[int, Field(ge=1, le=LIMIT)]
 Home = Annotated[Text | None, Query(description="Name of the home. Left out: all homes.", examples=["home"])]
 LimitQuery = Annotated[int, Query(ge=1, le=LIMIT, description="At most so many items.")]
@@ -75,7 +75,7 @@ def _check(request: Request, known: frozenset[str]) -> None:
     for name, value in request.query_params.multi_items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"{near[0]}?" if near else f"one of {', '.join(sorted(known))}" if known else "no parameter"
+            hint = near[0] if near else f"one of {', '.join(sorted(known))}" if known else "no parameter"
             raise QueryError(name[:64], "a parameter that is not known here", hint)
         if name in seen:
             raise QueryError(name, f"it twice ({value})", "it once")
@@ -83,23 +83,31 @@ def _check(request: Request, known: frozenset[str]) -> None:
 
 
 class EventFilter(BaseModel):
-    """Which events. All filters must hold; left out means any."""
+    """Which events. All filters must hold; left out means any. Each but ``q`` takes several values with commas."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Text | None = Field(None, description="Name of the home.", examples=["home"])
-    entity_id: Text | None = Field(None, description="Exactly this entity.", examples=["sensor.outside_temperature"])
+    entity_id: Text | None = Field(
+        None, description="Exactly this entity; several with commas.", examples=["sensor.outside_temperature"]
+    )
     device_id: Text | None = Field(None, description="Entities of this device, as of the event.")
     area_id: Text | None = Field(None, description="Entities of this area, as of the event.", examples=["kitchen"])
     floor_id: Text | None = Field(None, description="Entities of this floor, as of the event.")
     domain: Text | None = Field(None, description="First part of the entity id.", examples=["light"])
     integration: Text | None = Field(None, description="Integration that provides the entity.", examples=["zha"])
     event_type: Text | None = Field(None, description="Home Assistant's event type.", examples=["state_changed"])
-    kind: Kind | None = Field(None, description="What sort of happening.")
+    kind: Text | None = Field(None, description=f"What sort of happening: {', '.join(Kind)}.", examples=["state"])
     user_id: Text | None = Field(None, description="Resolved user who caused it.")
     context_id: Text | None = Field(None, description="Home Assistant's context: what one cause brought about.")
     source: Text | None = Field(None, description="Source that delivered it.")
-    q: Text | None = Field(None, description="Text that the event holds.", examples=["kitchen"])
+    q: Text | None = Field(
+        None, description="Text that entity id, state, attributes or data hold.", examples=["kitchen"]
+    )
+
+    def filters(self) -> dict[str, Any]:
+        """Give the filters by name."""
+        return {name: getattr(self, name) for name in EventFilter.model_fields}
 
 
 class EventQuestion(EventFilter):
@@ -126,7 +134,7 @@ class EventQuestion(EventFilter):
         end_us = None if self.end_time is None else parse_time("end_time", self.end_time, now_us)
         if start_us is not None and end_us is not None and end_us < start_us:
             raise QueryError("end_time", str(self.end_time), f"a time not before start_time {self.start_time}")
-        values = self.model_dump(include=set(EventFilter.model_fields))
+        values = self.filters()
         for name, value in fixed.items():
             if values[name] not in (None, value):
                 raise QueryError(name, str(values[name]), f"{value}, or leave it out: the path decides it")

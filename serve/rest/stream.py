@@ -18,6 +18,7 @@ import orjson
 import pyarrow as pa
 import structlog
 from fastapi import APIRouter, Header, Query
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -45,6 +46,14 @@ _EXAMPLE = 'retry: 2000\n\nid: eyIwIjoxMjN9\nevent: event\ndata: {"event_id": "5
 router = APIRouter(route_class=Strict, tags=["events"])
 
 
+class StreamFilter(EventFilter):
+    """Which events, and after which place."""
+
+    cursor: Annotated[str, Field(max_length=_CURSOR_CHARS)] | None = Field(
+        None, description="As `Last-Event-ID`, for clients that cannot set it."
+    )
+
+
 @router.get(
     "/events/stream",
     response_class=Response,
@@ -54,10 +63,7 @@ router = APIRouter(route_class=Strict, tags=["events"])
 async def follow(
     request: Request,
     desk: TheDesk,
-    wanted: Annotated[EventFilter, Query()],
-    cursor: Annotated[
-        str | None, Query(max_length=_CURSOR_CHARS, description="As `Last-Event-ID`, for clients that cannot set it.")
-    ] = None,
+    wanted: Annotated[StreamFilter, Query()],
     last_event_id: Annotated[
         str | None,
         Header(
@@ -71,8 +77,8 @@ async def follow(
     least every 5 s; a message named `problem` tells why the server ends the stream. A cursor that is too old is
     answered 400: read `events` from the last known time, then follow anew.
     """
-    start = last_event_id or cursor
-    question = Question(**wanted.model_dump(), start_us=None, end_us=None, order="asc", limit=LIMIT, cursor=None)
+    start = last_event_id or wanted.cursor
+    question = Question(**wanted.filters(), start_us=None, end_us=None, order="asc", limit=LIMIT, cursor=None)
     place = None if not start else read_id(start)
     batches = desk.live(place, question)
     first = asyncio.ensure_future(_next(batches))
@@ -124,6 +130,7 @@ class EventStream(Response):
         async def write(body: bytes, *, more: bool = True) -> None:
             async with asyncio.timeout(self._stall_s):
                 await send({"type": "http.response.body", "body": body, "more_body": more})
+            await asyncio.sleep(0)  # a server whose client left takes writes at once: let that be noticed
 
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -170,8 +177,13 @@ def frames(batch: LiveBatch, before: dict[int, int] | None) -> Iterator[bytes]:
                 parts.append(f"id: {end}\n".encode())
             elif alone is not None:
                 parts.append(f"id: {write_id({**batch.cursor, alone: seq})}\n".encode())
-            parts += (b"event: event\ndata: ", bytes(text), b"\n\n")
+            parts += (b"event: event\ndata: ", _line(bytes(text)), b"\n\n")
         yield b"".join(parts)
+
+
+def _line(text: bytes) -> bytes:
+    """Keep JSON on one line: a line end would end the field."""
+    return msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text
 
 
 def write_id(cursor: dict[int, int]) -> str:
