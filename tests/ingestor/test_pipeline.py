@@ -49,9 +49,8 @@ def test_batches_may_be_cut_anywhere(version: str) -> None:
     """One batch or many: the same rows."""
     raws = events(version)
     whole = pipeline().process(batch(raws)).events
-    one, parts = pipeline(), []
-    for start in range(0, len(raws), 97):
-        parts.append(one.process(batch(raws[start : start + 97])).events)
+    one = pipeline()
+    parts = [one.process(batch(raws[start : start + 97])).events for start in range(0, len(raws), 97)]
     assert pa.Table.from_batches(parts).combine_chunks() == pa.Table.from_batches([whole]).combine_chunks()
 
 

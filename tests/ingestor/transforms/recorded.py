@@ -25,12 +25,11 @@ def events(version: str, name: str = "A_all") -> list[bytes]:
     """Give the events of one recording, in order."""
     with (FRAMES / version / f"{name}.frames.ndjson.zst").open("rb") as file:
         lines = zstandard.ZstdDecompressor().stream_reader(file).read().splitlines()
-    found = []
+    found: list[bytes] = []
     for line in lines:
         decoded = msgspec.json.decode(line, type=list[_Frame] | _Frame)
-        for frame in decoded if isinstance(decoded, list) else [decoded]:
-            if frame.type == "event":
-                found.append(bytes(frame.event))
+        frames = decoded if isinstance(decoded, list) else [decoded]
+        found += [bytes(frame.event) for frame in frames if frame.type == "event"]
     return found
 
 

@@ -89,7 +89,7 @@ def test_an_event_knows_its_time() -> None:
 
 def test_the_environment_is_that_of_the_moment() -> None:
     """Each event sees what the area's sensors had said up to then: the mean, in the home's unit; silence is null."""
-    fahrenheit = {"unit_of_measurement": "°F"}
+    fahrenheit: dict[str, object] = {"unit_of_measurement": "°F"}
     got = rows(
         pipeline(HOME),
         state_event("light.a", "on", at=at(1)),
@@ -218,7 +218,7 @@ def by_context(recorded: list[dict[str, Any]]) -> dict[str, str]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_causes_of_real_events(version: str) -> None:
-    """What runs under a run's own context is caused by that run; the run by what triggered it; a person's by the person."""
+    """What runs under a run's context is caused by that run, the run by what triggered it, a person's act by the person."""
     got = rows(pipeline(), *events(version))
     run_of: dict[str, str] = {}
     checked = {"run": 0, "parent": 0, "person": 0}
