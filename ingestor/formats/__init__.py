@@ -1,0 +1,1 @@
+"""One row model, and how it is written for others."""

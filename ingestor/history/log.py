@@ -1,0 +1,150 @@
+"""What the table's Delta log says: which files are the table, and how far each shard's journal is in it.
+
+Reads the log itself, a commit at a time, because every answer of the API starts here: knowing that nothing is new
+costs two system calls. Reads only what this program writes (one checkpoint file, no deletion vectors).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from ingestor.errors import HistoryCorrupt
+from ingestor.history.layout import DataFile
+
+SHARD = "shard-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogState:
+    """The table as of one version. ``removed``: superseded path -> when (ms). ``version`` -1: there is no table yet."""
+
+    version: int = -1
+    files: dict[str, DataFile] = field(default_factory=dict)
+    watermarks: dict[int, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """How many rows the table has."""
+        return sum(file.rows for file in self.files.values())
+
+
+def log_folder(directory: Path) -> Path:
+    """Where the log of a table lies."""
+    return directory / "_delta_log"
+
+
+def commit_path(directory: Path, version: int) -> Path:
+    """Return the file that makes ``version``."""
+    return log_folder(directory) / f"{version:020d}.json"
+
+
+def checkpoint_path(directory: Path, version: int) -> Path:
+    """Return the file that sums the log up to ``version``."""
+    return log_folder(directory) / f"{version:020d}.checkpoint.parquet"
+
+
+def versions_in(directory: Path, suffix: str) -> list[int]:
+    """List the versions that have a log file with this suffix (``.json``, ``.checkpoint.parquet``), rising."""
+    folder = log_folder(directory)
+    if not folder.is_dir():
+        return []
+    names = (path.name for path in folder.iterdir() if path.name.endswith(suffix))
+    return sorted(int(name[:20]) for name in names if name[:20].isdigit() and name[20:] == suffix)
+
+
+def load(directory: Path) -> LogState:
+    """Read the whole log. A commit that is torn ends it: the journal still has what stands there."""
+    for attempt in (1, 2, 3):
+        checkpoints = versions_in(directory, ".checkpoint.parquet")
+        try:
+            state = _from_checkpoint(directory, checkpoints[-1]) if checkpoints else LogState()
+            return advance(directory, state)
+        except FileNotFoundError:
+            if attempt == 3:  # noqa: PLR2004 - a cleaned-up checkpoint was listed three times in a row
+                raise
+    raise AssertionError
+
+
+def load_until(directory: Path, checkpoint: int | None, version: int) -> LogState:
+    """Read the log from a checkpoint (or its beginning) up to ``version`` and no further."""
+    state = LogState() if checkpoint is None else _from_checkpoint(directory, checkpoint)
+    while state.version < version and (actions := read_commit(directory, state.version + 1)) is not None:
+        state = apply(state, actions)
+    return state
+
+
+def advance(directory: Path, state: LogState) -> LogState:
+    """Read on from ``state``. Returns the same object when nothing is new."""
+    newer = state
+    while (actions := read_commit(directory, newer.version + 1)) is not None:
+        newer = apply(newer, actions)
+    if newer is state and _summed_up_to(directory) > state.version:
+        return load(directory)
+    return newer
+
+
+def read_commit(directory: Path, version: int) -> list[dict[str, Any]] | None:
+    """Return the actions of a commit; None if it is not there, or not whole."""
+    try:
+        content = commit_path(directory, version).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        actions = [json.loads(line) for line in content.splitlines() if line.strip()]
+    except ValueError:
+        return None
+    return actions if actions and all(isinstance(action, dict) for action in actions) else None
+
+
+def apply(state: LogState, actions: list[dict[str, Any]]) -> LogState:
+    """Return the state after a commit."""
+    files, marks, removed = dict(state.files), dict(state.watermarks), dict(state.removed)
+    for action in actions:
+        if added := action.get("add"):
+            _add(files, added)
+        elif gone := action.get("remove"):
+            files.pop(gone["path"], None)
+            removed[gone["path"]] = gone.get("deletionTimestamp") or 0
+        elif mark := action.get("txn"):
+            _mark(marks, mark)
+    return LogState(version=state.version + 1, files=files, watermarks=marks, removed=removed)
+
+
+def _from_checkpoint(directory: Path, version: int) -> LogState:
+    path = checkpoint_path(directory, version)
+    try:
+        actions = pq.read_table(path, columns=["add", "remove", "txn"]).to_pylist()
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        raise HistoryCorrupt(str(path), f"is not a Delta checkpoint ({error}). Restore it from a backup") from error
+    return apply(LogState(version=version - 1), actions)
+
+
+def _add(files: dict[str, DataFile], added: dict[str, Any]) -> None:
+    try:
+        files[added["path"]] = DataFile.of_action(added["path"], added["size"], added["stats"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise HistoryCorrupt(
+            str(added.get("path")),
+            f"stands in the table but was not written by this program ({error}). Move it away with its commit",
+        ) from error
+
+
+def _mark(marks: dict[int, int], mark: dict[str, Any]) -> None:
+    name = mark["appId"]
+    if name.startswith(SHARD):
+        marks[int(name.removeprefix(SHARD))] = mark["version"]
+
+
+def _summed_up_to(directory: Path) -> int:
+    try:
+        return int(json.loads((log_folder(directory) / "_last_checkpoint").read_bytes())["version"])
+    except (OSError, ValueError, KeyError):
+        return -1
