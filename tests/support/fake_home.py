@@ -256,6 +256,7 @@ class FakeHome:
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
         ws = web.WebSocketResponse(timeout=0.5)
         await ws.prepare(request)
+        await self._awake.wait()
         await ws.send_json({"type": "auth_required", "ha_version": self.version})
         self.logins.append(asyncio.get_running_loop().time())
         hello = await ws.receive()

@@ -57,7 +57,7 @@ async def test_a_home_that_knows_no_coalescing_is_read_all_the_same() -> None:
 
 
 async def test_a_lost_connection_is_a_gap_that_ends_when_subscribed_again() -> None:
-    """The gap runs from the last thing heard to the new subscription, after the events before and with new documents."""
+    """The gap runs from the last thing heard to the new subscription; then all documents come anew."""
     async with fake_home() as home, watched(source_of(home)) as watch:
         await watch.ready()
         home.emit([ONE])
@@ -143,7 +143,7 @@ def test_half_open_is_found_out_within_30_s_unless_told_otherwise() -> None:
 async def test_a_revoked_token_does_not_storm() -> None:
     """Refusals come at a growing distance; health says refused; the gap says why; a new token of that value heals."""
     backoff = Backoff(first_s=0.01, cap_s=0.01, refused_first_s=0.2, refused_cap_s=0.8)
-    async with FakeHome() as home, watched(source_of(home, backoff=backoff, rng=random.Random(7))) as watch:
+    async with FakeHome() as home, watched(source_of(home, backoff=backoff)) as watch:
         await watch.ready()
         home.revoke()
         await home.disconnect()
@@ -153,7 +153,7 @@ async def test_a_revoked_token_does_not_storm() -> None:
         await asyncio.sleep(1.2)
         assert len(home.logins) - tries_before <= 4
         waits_s = [later - sooner for sooner, later in zip(home.logins[1:], home.logins[2:], strict=False)]
-        assert waits_s == sorted(waits_s)
+        assert all(wait_s >= 0.1 for wait_s in waits_s[1:])
         home.revoke(TOKEN)
         await watch.until(lambda: len(watch.all(GapClosed)) == 2)
         assert watch.source.health.state == "connected"
@@ -162,7 +162,7 @@ async def test_a_revoked_token_does_not_storm() -> None:
 
 def test_refused_tries_are_at_last_minutes_apart_and_lost_ones_a_minute() -> None:
     """Full jitter for losses, never less than half for refusals, and both are capped."""
-    backoff, rng = Backoff(), random.Random(1)
+    backoff, rng = Backoff(), random.Random(1)  # noqa: S311 - jitter
     assert all(0 <= backoff.after_loss_s(tries, rng) <= min(60, 2**tries) for tries in range(200))
     assert all(150 <= backoff.after_refusal_s(tries, rng) <= 300 for tries in range(5, 200))
     assert min(backoff.after_refusal_s(0, rng) for _ in range(100)) >= 5
