@@ -122,7 +122,7 @@ class Graph:
         }
 
     def _snapshot(self, home: str) -> Snapshot:
-        """Draw the picture, numbered so that versions rise over restarts: users ignore what is older than what they have."""
+        """Draw the picture, numbered so that versions rise over restarts: users ignore an older one than theirs."""
         snapshot = self._homes[home].snapshot()
         return replace(snapshot, version=self._first_version + snapshot.version)
 

@@ -49,11 +49,11 @@ class Historian:
         if self._loop is None or self._loop.done():
             self._loop = asyncio.get_running_loop().create_task(self._work())
 
-    async def recall(self, shard: int, shards: int, ids: int) -> tuple[Any, list[bytes], int]:
-        """Give a shard its last states, its newest event ids, and the seq up to which the table holds its events."""
+    async def recall(self, shard: int, shards: int, ids: int) -> tuple[Any, list[bytes], dict[int, int]]:
+        """Give a shard its last states, its newest event ids, and up to which seq the table has each journal."""
         async with self._lock:
             recall = await asyncio.to_thread(self._table.recall, lambda h, e: owns(shard, shards, h, e), ids=ids)
-            return recall.states, recall.event_ids, self._table.watermarks.get(shard, 0)
+            return recall.states, recall.event_ids, self._table.watermarks
 
     async def flush(self) -> None:
         """Commit everything that is in the journals now."""

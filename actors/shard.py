@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 import structlog
 
+from actors.committer import Committer
 from actors.messages import Part, Receipt, Refusal
 from ingestor.errors import JournalFailed
 from ingestor.graph.snapshot import Snapshot
-from ingestor.journal import FrameKind, JournalReader, JournalWriter, Tally
+from ingestor.journal import FrameKind, JournalReader, JournalWriter, Tally, shards_in
 from ingestor.metadata import SqliteMetadata
 from ingestor.pipeline import LastStates, Outcome, Pipeline, Rejection, quarantine_batch, seal
 from ingestor.settings import Settings
@@ -29,7 +29,6 @@ from ingestor.transforms.route import shard_of
 
 SEQ_BLOCK = 65_536
 WINDOW_IDS = 200_000
-EXIT_JOURNAL_FAILED = 70
 
 log = structlog.get_logger()
 
@@ -48,10 +47,10 @@ class Shard:
     def __init__(self, settings: Settings, number: int, *, historian: Memory, graph: Memory) -> None:
         self._number, self._shards = number, settings.shards
         self._historian, self._graph = historian, graph
-        self._directory = settings.data_dir / "journal" / str(number)
+        self._journals = settings.data_dir / "journal"
         self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
         self._journal = JournalWriter.open(
-            self._directory,
+            self._journals / str(number),
             shard=number,
             segment_bytes=settings.journal.segment_bytes,
         )
@@ -101,6 +100,10 @@ class Shard:
             and (wanted is None or state.entity_id in wanted)
         ]
 
+    async def drain(self) -> None:
+        """Close the journal with the tally in it. Nothing is taken after this."""
+        await asyncio.to_thread(self._journal.close)
+
     async def newest(self) -> dict[str, int]:
         """Give, for each home, when the newest event of this shard's entities was fired (UTC, microseconds)."""
         await self._recover_once()
@@ -142,13 +145,31 @@ class Shard:
     async def _recover(self) -> None:
         for snapshot in await self._graph.ask("snapshots"):
             self._pipeline.set_snapshot(snapshot)
-        states, ids, watermark = await self._historian.ask("recall", self._number, self._shards, WINDOW_IDS)
+        states, ids, watermarks = await self._historian.ask("recall", self._number, self._shards, WINDOW_IDS)
         self._states.restore(states)
         self._window.restore(ids)
-        journaled = await asyncio.to_thread(_journaled, self._directory, watermark)
-        for batch in journaled:
-            self._pipeline.restore(pa.Table.from_batches([batch]))
+        for rows in await asyncio.to_thread(self._journaled, watermarks):
+            self._pipeline.restore(rows)
         log.info("shard.recovered", shard=self._number, epoch=self._journal.epoch, entities=len(self._states))
+
+    def _journaled(self, watermarks: dict[int, int]) -> list[pa.Table]:
+        """Read what the table does not have yet: of our own journal all, of others (were there other shards?) ours."""
+        found = []
+        for number in shards_in(self._journals):
+            reader = JournalReader(self._journals / str(number), after_seq=watermarks.get(number, 0))
+            while frames := reader.read():
+                for frame in frames:
+                    if frame.kind is FrameKind.EVENTS:
+                        rows = pa.Table.from_batches([frame.batch()])
+                        found.append(rows if number == self._number else rows.filter(self._ours(rows)))
+        return [rows for rows in found if rows.num_rows]
+
+    def _ours(self, rows: pa.Table) -> pa.Array:
+        named = zip(rows["home"].to_pylist(), rows["entity_id"].to_pylist(), strict=True)
+        return pa.array(
+            [entity is not None and owns(self._number, self._shards, home, entity) for home, entity in named],
+            pa.bool_(),
+        )
 
     def _lease(self, count: int) -> int:
         """Reserve ``count`` numbers that no shard has used before."""
@@ -200,60 +221,9 @@ class Shard:
         self._metadata.add_quarantined(rows.to_pylist())
 
 
-class Committer:
-    """Group commit: one fdatasync, in a thread, acknowledges everything appended before it began."""
-
-    def __init__(self, journal: JournalWriter) -> None:
-        self._journal = journal
-        self._waiting: list[asyncio.Future[None]] = []
-        self._task: asyncio.Task[None] | None = None
-        self._latencies_ms: list[float] = []
-        self.commits = 0
-
-    async def commit(self) -> None:
-        """Return when all that was appended before this call is on disk."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(done)
-        if self._task is None or self._task.done():
-            self._task = loop.create_task(self._run())
-        await done
-
-    def latency_ms(self, percentile: int) -> float | None:
-        """Give this percentile of the last thousand commits' times, in milliseconds."""
-        if not self._latencies_ms:
-            return None
-        ordered = sorted(self._latencies_ms)
-        return round(ordered[min(len(ordered) - 1, len(ordered) * percentile // 100)], 3)
-
-    async def _run(self) -> None:
-        while self._waiting:
-            waiting, self._waiting = self._waiting, []
-            began = time.perf_counter()
-            try:
-                await asyncio.to_thread(self._journal.commit)
-            except JournalFailed as error:
-                log.critical("journal.failed", error=str(error))
-                os._exit(EXIT_JOURNAL_FAILED)
-            self.commits += 1
-            self._latencies_ms.append((time.perf_counter() - began) * 1000)
-            del self._latencies_ms[:-1000]
-            for done in waiting:
-                if not done.done():
-                    done.set_result(None)
-
-
 def owns(number: int, shards: int, home: str, entity_id: str) -> bool:
     """Tell whether this shard is the entity's."""
     return shard_of(home, entity_id, shards) == number
-
-
-def _journaled(directory: Path, after_seq: int) -> list[pa.RecordBatch]:
-    reader = JournalReader(directory, after_seq=after_seq)
-    batches = []
-    while frames := reader.read():
-        batches += [frame.batch() for frame in frames if frame.kind is FrameKind.EVENTS]
-    return batches
 
 
 def _refusal(rejection: Rejection) -> Refusal:

@@ -70,7 +70,8 @@ class Supervisor:
         self._phase = "draining"
         if self._watching is not None:
             self._watching.cancel()
-        await asyncio.gather(*(each.once("drain") for each in [*self._sources, self._gate]), return_exceptions=True)
+        for row in ([*self._sources, self._gate], self._shards):
+            await asyncio.gather(*(each.once("drain") for each in row), return_exceptions=True)
         try:
             async with asyncio.timeout(FLUSH_S):
                 await self._historian.once("flush")
