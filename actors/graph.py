@@ -107,6 +107,7 @@ class Graph:
         """Tell what is known of each home."""
         return {
             "pid": os.getpid(),
+            "cycles": sum(len(graph.cycles()) for graph in self._homes.values()),
             "homes": {
                 home: {
                     "version": (snapshot := self._snapshot(home)).version,

@@ -73,6 +73,7 @@ class Historian:
             "waiting": self._waiting(),
             "commits": self._commits,
             "duplicates": self._duplicates,
+            "lag_s": round(time.monotonic() - self._committed_at, 1) if self._waiting() else 0.0,
             "last_commit_s": round(self._last_commit_s, 3),
         }
 

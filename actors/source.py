@@ -86,10 +86,12 @@ class Source:
             "home": self._home,
             "pid": os.getpid(),
             "state": health.state if health else "starting",
+            "connected": int(bool(health and health.state == "connected")),
             "detail": health.detail if health else "",
             "version": health.version if health else None,
             "connects": health.connects if health else 0,
             "last_event_us": health.last_event_us if health else None,
+            "silence_s": _since(health.last_event_us) if health else None,
             "missing": health.missing if health else [],
             "documents": self._documents,
             "open_gaps": sorted(self._open_gaps),
@@ -145,6 +147,10 @@ class Source:
         alive_us = self._metadata.get(f"alive.{self._home}")
         if alive_us is not None:
             self._source.begin_gap(from_us=int(alive_us), reason="ingestor_stopped", detail="the ingestor did not run")
+
+
+def _since(us: int | None) -> float | None:
+    return None if us is None else round(max(0.0, (_now_us() - us) / 1e6), 3)
 
 
 def _now_us() -> int:

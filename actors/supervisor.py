@@ -21,6 +21,7 @@ from actors.source import Source
 from ingestor.errors import IngestorError
 from ingestor.metadata import SqliteMetadata
 from ingestor.settings import Settings
+from ingestor.version import VERSION
 
 WATCH_EVERY_S = 1.0
 STATUS_TIMEOUT_S = 5.0
@@ -91,20 +92,24 @@ class Supervisor:
             self._ask_all([self._graph, self._historian, self._hub, self._gate]),
         )
         graph, historian, hub, gate = others
+        quarantined = self._metadata.quarantine_counts()
         return {
+            "version": VERSION,
             "phase": self._phase,
             "pid": os.getpid(),
             "started_us": self._started_us,
+            "uptime_s": round(time.time() - self._started_us / 1e6, 1),
+            "ready": int(self._phase == "running" and not self._away),
+            "counts": self._conservation(shards, [*sources, gate]),
             "homes": self._homes,
             "sources": sources,
             "shards": shards,
+            "history": historian,
             "graph": graph,
-            "historian": historian,
-            "hub": hub,
+            "live": hub,
             "gate": gate,
-            "conservation": self._conservation(shards, [*sources, gate]),
-            "quarantine": self._metadata.quarantine_counts(),
-            "open_gaps": len(self._metadata.gaps(open_only=True, limit=1000)),
+            "quarantine": {"items": sum(quarantined.values()), "reasons": quarantined},
+            "gaps": {"open": len(self._metadata.gaps(open_only=True, limit=1000))},
             "away": dict(self._away),
         }
 

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-from ingestor.history.question import Page, Question
 
 from actors import handles
 from actors.hub import Live
 from ingestor.errors import QueryError
 from ingestor.event import SCHEMA
 from ingestor.history import Archive
+from ingestor.history.question import Page, Question
 from ingestor.journal import FrameKind, decode
 from ingestor.metadata import SqliteMetadata
 from ingestor.settings import Settings

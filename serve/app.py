@@ -15,13 +15,13 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 import ingestor.event
+from ingestor.version import VERSION
 
 from . import pages, status
 from .desk import Desk
 from .door import Door
 from .rest import answers, automations, events, graph, health, ingest, ledgers, registry, states, stream
 from .schemas import ProblemDocument
-from .version import VERSION
 
 PREFIX = "/api/v1"
 DESCRIPTION = f"""

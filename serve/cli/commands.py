@@ -75,7 +75,7 @@ def status(config: Config = None, port: Port = None, *, json: AsJson = False) ->
     if json:
         output.as_json(answer)
         return
-    kept = answer["conservation"]
+    kept = answer["counts"]
     output.table(
         f"HA Ingestor is {answer['phase']}",
         ["received", "stored", "duplicate", "filtered", "quarantined", "in flight", "unaccounted"],
@@ -119,10 +119,10 @@ def status(config: Config = None, port: Port = None, *, json: AsJson = False) ->
         ],
         empty="No shard.",
     )
-    history = answer["historian"]
+    history = answer["history"]
     output.console.print(
         f"History: {history.get('rows', 0):,} rows in {history.get('files', 0)} files, "
-        f"{output.size(history.get('bytes', 0))}. Open gaps: {answer['open_gaps']}."
+        f"{output.size(history.get('bytes', 0))}. Open gaps: {answer['gaps']['open']}."
     )
 
 

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ingestor.sources.replay import read_events
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ingestor.errors import SourceError
+from ingestor.sources.replay import read_events
 
 from .client import Api
 from .output import errors

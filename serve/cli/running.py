@@ -72,7 +72,7 @@ def run(settings: Settings) -> int:
         cluster.stop()
         took_s = time.monotonic() - began
         if last is not None:
-            kept = last["conservation"]
+            kept = last["counts"]
             console.print(
                 f"Stopped after {took_s:.1f} s. {kept['stored']:,} events stored, {kept['in_flight']} in flight, "
                 f"{kept['balance']} unaccounted for."
@@ -117,7 +117,7 @@ def _show_until_stopped(
     with Live(console=console, auto_refresh=False, transient=False) as live:
         if not console.is_terminal:
             console.print(_screen(settings, status, addresses, 0.0, took_s))
-        previous, previous_at = status["conservation"]["stored"], time.monotonic()
+        previous, previous_at = status["counts"]["stored"], time.monotonic()
         while not stop.wait(REFRESH_S):
             try:
                 status = ray.get(supervisor.status.remote(), timeout=LOST_AFTER_S)
@@ -127,7 +127,7 @@ def _show_until_stopped(
                     errors.print(f"ha-ingestor: Ray was lost ({type(error).__name__}). Start again: nothing is lost.")
                     return EXIT_CLUSTER_LOST
                 continue
-            stored, now = status["conservation"]["stored"], time.monotonic()
+            stored, now = status["counts"]["stored"], time.monotonic()
             rate = (stored - previous) / max(now - previous_at, 1e-3)
             previous, previous_at = stored, now
             if console.is_terminal:
@@ -150,7 +150,7 @@ def _drained(supervisor: Any) -> dict[str, Any] | None:
 
 
 def _screen(settings: Settings, status: dict[str, Any], addresses: dict[str, Any], rate: float, took_s: float) -> Panel:
-    kept, historian = status["conservation"], status["historian"]
+    kept, historian = status["counts"], status["history"]
     url = f"http://{settings.http.host}:{settings.http.port}"
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")

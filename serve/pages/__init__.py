@@ -18,10 +18,11 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
+from ingestor.version import VERSION
+
 from ..desk import Desk
 from ..door import PAGE_POLICY
 from ..status import problems_page
-from ..version import VERSION
 
 PATIENCE_S = 1.0
 

@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 def _caught_up(status: dict[str, Any]) -> bool:
-    kept = status["conservation"]
-    return bool(kept["stored"] > 1_000 and status["historian"]["rows"] > 1_000 and kept["balance"] == 0)
+    kept = status["counts"]
+    return bool(kept["stored"] > 1_000 and status["history"]["rows"] > 1_000 and kept["balance"] == 0)
 
 
 def test_the_demo_home_is_captured_enriched_and_queryable(demo: Product) -> None:
@@ -42,7 +42,7 @@ def test_the_demo_home_is_captured_enriched_and_queryable(demo: Product) -> None
 
 def test_conservation_holds_and_is_shown(demo: Product) -> None:
     """Every event received is stored, filtered, quarantined, a duplicate or in flight; the metrics say the same."""
-    kept = demo.wait_until(_caught_up)["conservation"]
+    kept = demo.wait_until(_caught_up)["counts"]
     parts = ("stored", "filtered", "quarantined", "duplicate", "in_flight")
     assert kept["received"] == sum(kept[name] for name in parts)
     assert kept["balance"] == 0
@@ -84,7 +84,7 @@ def test_history_is_readable_by_others_without_a_server(demo: Product) -> None:
     """DuckDB and Polars read the table's files as they lie on the disk."""
     demo.wait_until(_caught_up)
     table = demo.data_dir / "history" / "events"
-    rows = demo.status()["historian"]["rows"]
+    rows = demo.status()["history"]["rows"]
     query = f"select count(*), count(distinct event_id) from read_parquet('{table}/**/*.parquet')"  # noqa: S608 - our own path
     found = duckdb.sql(query).fetchone()
     assert found is not None
@@ -145,7 +145,7 @@ def brief(tmp_path: Path) -> Iterator[Product]:
 
 def test_ctrl_c_drains_within_ten_seconds_and_leaves_no_process(brief: Product) -> None:
     """Stopped in the middle of its work: code 0, at most 10 s, no process left, every event in the history table."""
-    brief.wait_until(lambda status: status["conservation"]["stored"] > 500, what="the first events")
+    brief.wait_until(lambda status: status["counts"]["stored"] > 500, what="the first events")
     family = brief.family()
     code, took_s = brief.stop()
     assert code == 0, brief.log.read_text()[-2000:]

@@ -132,7 +132,7 @@ def _all_well(status: dict[str, Any]) -> bool:
         not status["away"]
         and status["phase"] == "running"
         and all("epoch" in shard for shard in status["shards"])
-        and status["conservation"]["balance"] == 0
+        and status["counts"]["balance"] == 0
     )
 
 
