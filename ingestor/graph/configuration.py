@@ -94,7 +94,8 @@ class _Reading:
             found, names = read
             self._triggers.append(found)
             self._take(names.sure, names.literal, names.computed)
-            self._names({key: value for key, value in trigger.items() if key != "value_template"}, depth + 1)
+            if isinstance(trigger, dict):
+                self._names({key: value for key, value in trigger.items() if key != "value_template"}, depth + 1)
 
     def _conditions(self, node: Any, depth: int) -> bool:
         """Read conditions; answer whether there is one that can say no."""

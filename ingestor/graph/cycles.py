@@ -23,6 +23,9 @@ from ingestor.graph.usage import Usage
 MAX_CYCLES: Final = 500
 MAX_EDGES: Final = 2_000
 
+#: Edges within one node of the answer: a trigger meets its change, and a run changes its own automation's state.
+_INNER: Final = {("effect", "cause"), ("actor", "effect")}
+
 Step = dict[str, str | None]
 
 
@@ -85,7 +88,7 @@ def _steps(flow: Flow, path: list[Node]) -> tuple[list[Step], bool]:
     for start, end in itertools.pairwise(path):
         edge = flow.graph[start][end]
         guarded = guarded or edge.get("guarded", False)
-        if start.kind == "effect" and end.kind == "cause":
+        if start.name == end.name and (start.kind, end.kind) in _INNER:
             continue
         acts = start.kind == "actor"
         owner = start.name if acts else end.name if end.kind == "actor" else None
