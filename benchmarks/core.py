@@ -1,7 +1,8 @@
 """What doors 2 to 5 cost an event: `python benchmarks/core.py [events a batch]`.
 
 Recorded events of a real home, in batches of 500 unless told otherwise. CPU time of one process, median of five runs,
-and the ratio to reading the same bytes with orjson, which is steadier than microseconds across machines.
+and the ratio to reading the same bytes with orjson, which is steadier than microseconds across machines. In a real home
+nine of ten texts of attributes are known; in this recording, half of them are new.
 """
 
 # ruff: noqa: INP001 - a script to run, not a package
@@ -86,6 +87,8 @@ def main() -> None:
         enricher.set_snapshot(snapshot)
         pipeline = Pipeline(shard=0, window=Window(200_000), states=LastStates())
         pipeline.set_snapshot(snapshot)
+        settled = Pipeline(shard=0, window=Window(200_000), states=LastStates(), validator=validator)
+        settled.set_snapshot(snapshot)
         with clocked("orjson.loads"):
             for event in events:
                 orjson.loads(event)
@@ -108,11 +111,12 @@ def main() -> None:
         with clocked("to Arrow"):
             for parts in zip(batches, rows, ids, added, strict=True):
                 _record_batch(*parts)
-        with clocked("whole pipeline, sealed"):
-            for batch in batches:
-                new = pipeline.process(batch, first_seq=1).events
-                if new is not None:
-                    seal(new, first_seq=1, journaled_at_us=RECEIVED_AT_US)
+        for name, one in (("whole, all texts new", pipeline), ("whole, texts known", settled)):
+            with clocked(name):
+                for batch in batches:
+                    new = one.process(batch, first_seq=1).events
+                    if new is not None:
+                        seal(new, first_seq=1, journaled_at_us=RECEIVED_AT_US)
 
     floor = statistics.median(steps["orjson.loads"])
     bytes_each = sum(map(len, events)) / len(events)

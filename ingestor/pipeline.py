@@ -121,7 +121,7 @@ class Pipeline:
         Of two copies in one batch the one with more attributes stays, in the place of the first.
         """
         window = self._window
-        digests = [facts.digest if facts is not None else b"" for facts in rows.attributes]
+        digests = [facts.digest if facts is not None else 0 for facts in rows.attributes]
         mask = window.seen(ids)
         conflicts = 0
         if any(mask):

@@ -10,8 +10,7 @@ the window away and restores it from the journal; nothing else keeps a retried e
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-
-UNKNOWN_DIGEST = b""
+from itertools import repeat
 
 
 class Window:
@@ -21,8 +20,8 @@ class Window:
         if size < 2:  # noqa: PLR2004 - two generations of at least one
             raise ValueError(f"a window of {size} ids cannot have two generations")
         self._half = size // 2
-        self._young: dict[bytes, bytes] = {}
-        self._old: dict[bytes, bytes] = {}
+        self._young: dict[bytes, int | None] = {}
+        self._old: dict[bytes, int | None] = {}
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
@@ -39,19 +38,19 @@ class Window:
             here.add(event_id)
         return mask
 
-    def digest(self, event_id: bytes) -> bytes | None:
+    def digest(self, event_id: bytes) -> int | None:
         """Give the digest remembered with an id; null when the id or its digest is not known."""
-        return self._young.get(event_id) or self._old.get(event_id) or None
+        return self._young[event_id] if event_id in self._young else self._old.get(event_id)
 
-    def remember(self, ids: Iterable[bytes], digests: Iterable[bytes] | None = None) -> None:
+    def remember(self, ids: Iterable[bytes], digests: Iterable[int] | None = None) -> None:
         """Remember ids, the newest last. May forget the older half."""
-        pairs = ((i, UNKNOWN_DIGEST) for i in ids) if digests is None else zip(ids, digests, strict=True)
+        pairs = zip(ids, repeat(None) if digests is None else digests, strict=digests is not None)
         for event_id, digest in pairs:
             self._young[event_id] = digest
             if len(self._young) >= self._half:
                 self._old, self._young = self._young, {}
 
-    def restore(self, ids: Iterable[bytes], digests: Iterable[bytes] | None = None) -> None:
+    def restore(self, ids: Iterable[bytes], digests: Iterable[int] | None = None) -> None:
         """Remember ids found in history and journal, oldest first; may be called again with newer ones.
 
         Without digests, conflicts with them go unseen.

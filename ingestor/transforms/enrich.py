@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestor.event import ENVIRONMENT_TYPE, RELATIONS_TYPE
-from ingestor.graph.snapshot import EntityFacts, Snapshot
+from ingestor.graph.snapshot import Snapshot
 from ingestor.transforms.activity import PEAK, Activity
 from ingestor.transforms.causes import RUN_STARTS, Causes
 from ingestor.transforms.environment import Environments, Picture
@@ -32,7 +32,7 @@ __all__ = ["Enricher", "LastState", "LastStates"]
 
 _STATE_CHANGED: Final = "state_changed"
 _SEASONS: Final = pa.array(SEASONS, pa.string())
-_NO_FACTS: Final = EntityFacts()
+_PLACE: Final = ("device_id", "area_id", "floor_id", "integration")
 
 
 class _Home:
@@ -48,19 +48,17 @@ class _Home:
         self.codes = {entity_id: code for code, entity_id in enumerate(snapshot.entities)}
         facts = list(snapshot.entities.values())
         self.areas = {entity_id: one.area_id for entity_id, one in snapshot.entities.items() if one.area_id is not None}
-        self.device_id = pa.array([one.device_id for one in facts], pa.string())
-        self.area_id = pa.array([one.area_id for one in facts], pa.string())
-        self.floor_id = pa.array([one.floor_id for one in facts], pa.string())
-        self.integration = pa.array([one.integration for one in facts], pa.string())
         neighbours = [None if one.area_id is None else snapshot.neighbours.get(one.area_id) for one in facts]
-        self.neighbours = pa.array(neighbours, pa.list_(pa.string()))
         relations = [
             {"read_by": one.read_by, "written_by": one.written_by, "in_cycle": one.in_cycle}
             if one.read_by or one.written_by or one.in_cycle
             else None
             for one in facts
         ]
-        self.relations = pa.array(relations, RELATIONS_TYPE)
+        columns = {name: pa.array([getattr(one, name) for one in facts], pa.string()) for name in _PLACE}
+        columns["neighbours"] = pa.array(neighbours, pa.list_(pa.string()))
+        columns["relations"] = pa.array(relations, RELATIONS_TYPE)
+        self.facts = pa.RecordBatch.from_pydict(columns)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,8 +113,8 @@ class Enricher:
         if view is None:
             return columns
         places = pa.array([view.codes.get(e) if e is not None else None for e in rows.entity_id], pa.int32())
-        for name in ("device_id", "area_id", "floor_id", "integration", "neighbours", "relations"):
-            columns[name] = getattr(view, name).take(places)
+        facts = view.facts.take(places)
+        columns |= dict(zip(facts.schema.names, facts.columns, strict=True))
         columns["device_id"] = _with_data_device(columns["device_id"], rows)
         columns["environment"] = _environment(seen)
         columns |= _local(view, np.array(rows.time_fired_us, dtype=np.int64), learn=not backfilled)
@@ -219,7 +217,7 @@ def _since(rows: Rows, position: int, last: Known | None) -> float | None:
 def _put(states: LastStates, home: str, rows: Rows, position: int, event_id: bytes, seq: int) -> None:
     fired, facts = rows.time_fired_us[position], rows.attributes[position]
     changed, updated = rows.last_changed_us[position], rows.last_updated_us[position]
-    known = Known(
+    known = (
         fired,
         fired if changed is None else changed,
         fired if updated is None else updated,
@@ -233,7 +231,8 @@ def _put(states: LastStates, home: str, rows: Rows, position: int, event_id: byt
         event_id,
         seq,
     )
-    states.put(home, rows.entity_id[position] or "", known)
+    # Known(...) calls a Python function; a million a minute add up.
+    states.put(home, rows.entity_id[position] or "", tuple.__new__(Known, known))
 
 
 def _environment(seen: _Seen) -> Any:

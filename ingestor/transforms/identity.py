@@ -65,8 +65,3 @@ def other_id(home: str, event_type: str, time_fired_us: int, context_id: str | N
 def canonical(text: bytes) -> bytes:
     """Write JSON anew, canonically. Raises ``ValueError`` where the text is not JSON."""
     return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
-
-
-def digest8(text: bytes) -> bytes:
-    """Give 8 bytes that tell two texts apart well enough to count conflicts."""
-    return blake2b(text, digest_size=8).digest()

@@ -17,7 +17,7 @@ import msgspec
 import orjson
 from msgspec import UNSET, Raw, UnsetType
 
-from ingestor.transforms.identity import EMPTY_DATA, digest8
+from ingestor.transforms.identity import EMPTY_DATA
 from ingestor.transforms.models import ENTITY_ID_PATTERN
 
 MAX_EVENT_BYTES: Final = 1024 * 1024
@@ -93,12 +93,15 @@ class Fault:
 
 
 class AttributeFacts(NamedTuple):
-    """A text of attributes, and what the row takes from it. ``digest`` is equal for equal content in any order."""
+    """A text of attributes, and what the row takes from it. ``digest`` is equal for equal content in any order.
+
+    The digest is good within one process only.
+    """
 
     text: str
     unit: str | None
     device_class: str | None
-    digest: bytes
+    digest: int
 
 
 class DataFacts(NamedTuple):
@@ -132,7 +135,7 @@ def parse(text: bytes, field: str | None) -> Any | Fault:
 
 def depth(text: bytes) -> int:
     """Count the levels of nesting of JSON text, without reading it by recursion."""
-    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+    if len(text) <= 2 * MAX_DEPTH or text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
         return 0
     level = deepest = 0
     for byte in _STRING.sub(b"", text):
@@ -221,7 +224,7 @@ def _attribute_facts(text: bytes) -> AttributeFacts | Fault:
         text.decode(),
         unit if isinstance(unit, str) and "\0" not in unit else None,
         device_class if isinstance(device_class, str) and "\0" not in device_class else None,
-        digest8(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)),
+        hash(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)),
     )
 
 

@@ -218,7 +218,7 @@ def by_context(recorded: list[dict[str, Any]]) -> dict[str, str]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_causes_of_real_events(version: str) -> None:
-    """What runs under a run's context is caused by that run, the run by what triggered it, a person's act by the person."""
+    """What runs under a run's context is caused by the run, the run by its trigger, a person's act by the person."""
     got = rows(pipeline(), *events(version))
     run_of: dict[str, str] = {}
     checked = {"run": 0, "parent": 0, "person": 0}

@@ -106,8 +106,8 @@ HOSTILE: list[tuple[str, bytes, str]] = [
     ("origin a number", changed("origin", 7), "wrong_type"),
     ("origin of 65 characters", changed("origin", "x" * 65), "too_long"),
     ("context of 256 characters", changed("context.id", "x" * 256), "too_long"),
-    ("the new state of another entity", changed("data.new_state.entity_id", "light.other"), "entity_mismatch"),
-    ("old state of another entity", changed("data.old_state.entity_id", "l.x", state_event(old="1")), "entity_mismatch"),
+    ("another's new state", changed("data.new_state.entity_id", "light.other"), "entity_mismatch"),
+    ("another's old state", changed("data.old_state.entity_id", "l.x", state_event(old="1")), "entity_mismatch"),
     *[
         (f"entity id {name!r:.20}", changed("data.entity_id", name, NAMELESS), "bad_entity_id")
         for name in (
