@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from ingestor.sources.base import Batch
-from ingestor.sources.homeassistant.connection import Connection
+from ingestor.sources.homeassistant.connection import Connection, Frame
 from ingestor.sources.homeassistant.entries import EntryChange, as_events
 from ingestor.sources.homeassistant.frames import Message, cut
 
@@ -55,16 +55,18 @@ class Cutter:
 
     async def run(self) -> None:
         """Return when the connection's frames are closed and all of them have been emitted."""
-        turn_bytes = 0
+        frames, turn_bytes = self._connection.frames, 0
         while True:
-            if not len(self._connection.frames):
+            if len(frames):
+                got: Frame | None = frames.take()
+            else:
                 turn_bytes = 0
-            try:
-                async with asyncio.timeout_at(self._due_s if self._events else None):
-                    got = await self._connection.frames.get()
-            except TimeoutError:
-                await self._flush()
-                continue
+                try:
+                    async with asyncio.timeout_at(self._due_s if self._events else None):
+                        got = await frames.get()
+                except TimeoutError:
+                    await self._flush()
+                    continue
             if got is None:
                 await self._flush()
                 return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -84,8 +84,10 @@ class Documents:
         elif self._listed is not None and not self._listed.done():
             self._listed.set_result(entries)
 
-    def mark(self, names: Iterable[str], *, after_s: float | None = None) -> None:
+    def mark(self, names: Collection[str], *, after_s: float | None = None) -> None:
         """Call documents stale: they are read again soon. ``*`` is all of them."""
+        if not names:
+            return
         now_s = asyncio.get_running_loop().time()
         for name in EVERY if "*" in names else names:
             quiet_s = self._freshness.persons_quiet_s if name == "persons" else self._freshness.quiet_s

@@ -48,6 +48,10 @@ class ByteQueue(Generic[T]):
                 return None
             self._filled.clear()
             await self._filled.wait()
+        return self.take()
+
+    def take(self) -> T:
+        """Take the oldest item of a queue that is not empty."""
         item, size_bytes = self._items.popleft()
         self._bytes -= size_bytes
         if not self.full:

@@ -131,7 +131,7 @@ class HomeAssistantSource:
 
     async def _stay_connected(self) -> None:
         loop = asyncio.get_running_loop()
-        since_us, tries, refusals = self._now_us(), 0, 0
+        since_us, tries, refusals, back_by_s = self._now_us(), 0, 0, 0.0
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timing.connect_s)
         async with aiohttp.ClientSession(timeout=timeout) as http:
             while not self._stopping.is_set():
@@ -145,7 +145,10 @@ class HomeAssistantSource:
                     wait_s = self._backoff.after_refusal_s(refusals, self._rng)
                     refusals += 1
                 else:
-                    wait_s, refusals = self._backoff.after_loss_s(tries, self._rng), 0
+                    if loss.reason == "home_restart":
+                        back_by_s = loop.time() + self._backoff.restart_s
+                    restarting = loop.time() < back_by_s
+                    wait_s, refusals = self._backoff.after_loss_s(tries, self._rng, restarting=restarting), 0
                     tries += 1
                 await self._note_lost(loss, since_us, wait_s)
                 with contextlib.suppress(TimeoutError):

@@ -165,6 +165,7 @@ def test_refused_tries_are_at_last_minutes_apart_and_lost_ones_a_minute() -> Non
     backoff, rng = Backoff(), random.Random(1)  # noqa: S311 - jitter
     assert all(0 <= backoff.after_loss_s(tries, rng) <= min(60, 2**tries) for tries in range(200))
     assert all(150 <= backoff.after_refusal_s(tries, rng) <= 300 for tries in range(5, 200))
+    assert all(backoff.after_loss_s(tries, rng, restarting=True) <= 2 for tries in range(200))
     assert min(backoff.after_refusal_s(0, rng) for _ in range(100)) >= 5
 
 
