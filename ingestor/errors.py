@@ -12,6 +12,8 @@
     |   `-- JournalFull         the quota is reached (HTTP 507)
     |-- HistoryError            the Delta table cannot be written or read
     |   `-- HistoryCorrupt      a file of the table is torn, missing or altered
+    |-- MetadataError           the metadata store cannot be read or written
+    |   `-- MetadataCorrupt     its file is damaged
     |-- QueryError              a question that cannot be answered as asked (HTTP 400)
     |-- Overloaded              the caller shall slow down (HTTP 503 with Retry-After)
     `-- NotFound                what was asked for does not exist (HTTP 404)
@@ -87,6 +89,14 @@ class HistoryError(_Reasoned):
 
 class HistoryCorrupt(HistoryError):
     """A file of the history table is torn, missing or altered."""
+
+
+class MetadataError(_Reasoned):
+    """The metadata store cannot be used."""
+
+
+class MetadataCorrupt(MetadataError):
+    """The metadata store's file is damaged."""
 
 
 class QueryError(IngestorError):

@@ -154,7 +154,7 @@ class JournalReader:
         )
 
     def _enter_first(self, mark: Mark) -> Segment | None:
-        """Open the segment where the frames beyond ``position`` begin. Returns None while nothing there is committed."""
+        """Open the segment where the frames beyond ``position`` begin. None while nothing there is committed."""
         if not self._from_oldest and mark.last_seq <= self.position:
             return None
         for _ in range(_LISTINGS):
