@@ -75,7 +75,17 @@ def openapi() -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= {**problem.pop("$defs"), "ProblemDocument": problem}
+    for item in document["paths"].values():
+        for operation in item.values():
+            for parameter in operation.get("parameters", []):
+                parameter["schema"] = _without_null(parameter["schema"])
     return document
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Say of a parameter that may be left out what it is when given: null cannot be given in a query."""
+    kinds = [kind for kind in schema.pop("anyOf", []) if kind != {"type": "null"}]
+    return {**schema, **kinds[0]} if len(kinds) == 1 else {**schema, **({"anyOf": kinds} if kinds else {})}
 
 
 def _application(desk: Desk, hosts: Collection[str]) -> FastAPI:

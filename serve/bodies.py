@@ -1,7 +1,7 @@
 """Unpack and cut a request body into events. Nothing here trusts a length, a name or a nesting that a client gives.
 
 A body is one JSON object, a JSON array, or NDJSON; plain, gzip or zstd. Its events are given on as the bytes they are:
-one that is broken is for the quarantine. Only a body that cannot be cut at all is refused.
+one that is broken or nests too deep is for the quarantine. Only a body that cannot be cut at all is refused.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ UNPACKED_BYTES = 32 * 1024 * 1024
 RATIO = 100
 RATIO_FROM_BYTES = 1024 * 1024
 WINDOW_BYTES = 8 * 1024 * 1024
-DEPTH = 64
 _PIECE_BYTES = 256 * 1024
 _ZSTD_STEP_BYTES = 512
 
 _JSON = "application/json"
 _NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _VALUE = msgspec.json.Decoder(msgspec.Raw)
 
@@ -50,11 +48,7 @@ def check_headers(content_type: str, coding: str) -> None:
 def events_of(body: bytes, content_type: str, coding: str) -> list[bytes]:
     """Unpack and cut. Costs CPU in proportion to the unpacked size, at most ``UNPACKED_BYTES``."""
     plain = _unpack(body, coding.strip().lower())
-    events = _lines(plain) if _kind(content_type) in _NDJSON else _json(plain)
-    for index, event in enumerate(events):
-        if event.count(b"{") + event.count(b"[") > DEPTH and _depth(event) > DEPTH:
-            raise UnreadableBody(f"Event {index} nests deeper than {DEPTH}", "Flatten it")
-    return events
+    return _lines(plain) if _kind(content_type) in _NDJSON else _json(plain)
 
 
 def _kind(content_type: str) -> str:
@@ -121,22 +115,8 @@ def _json(plain: bytes) -> list[bytes]:
             f"The body is not JSON: {error}", "Send one object or an array; events by line are application/x-ndjson"
         ) from None
     except RecursionError:
-        raise UnreadableBody(f"The body nests deeper than {DEPTH}", "Flatten it") from None
+        raise UnreadableBody("The body nests too deep", "Flatten it") from None
     raise UnreadableBody(
         f"The body {'is empty' if not text else 'holds no event'}",
         "Send one object or an array of Home Assistant events",
     )
-
-
-def _depth(event: bytes) -> int:
-    depth = deepest = 0
-    for token in _TOKENS.finditer(event):
-        first = token[0][:1]
-        if first in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-            if deepest > DEPTH:
-                break
-        elif first in b"]}":
-            depth -= 1
-    return deepest

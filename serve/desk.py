@@ -67,22 +67,20 @@ class Desk(Protocol):
         ...
 
     async def graph(self, question: str, **arguments: Any) -> Any:
-        """Ask the graph. ``home`` (str or None) goes with every question; None as answer means: no such thing.
+        """Ask the graph. ``home`` (str or None) goes with every question. Raises ``NotFound``; None means the same.
 
-        ==================== ======================== ==============================================================
-        question             further arguments        answer
-        ==================== ======================== ==============================================================
-        devices areas floors                          list of dicts, each with its id and ``home``
-        users integrations
-        automations
-        device               device_id                dict
-        automation           automation_id            dict with ``entity_id``; asked by that or by its config id
-        cycles                                        list of cycles
-        dependencies         include_circular (bool)  list of ``{from, to, ...}`` between automations
-        related              node_id                  dict: what the node is tied to, and how
-        nodes                                         dict ``{nodes, edges}`` of the whole home
-        dead_references                               list of automations' references to things that do not exist
-        ==================== ======================== ==============================================================
+        ============================ ======================== ====================================================
+        question                     further arguments        answer
+        ============================ ======================== ====================================================
+        devices users nodes cycles                            list of dicts with ``id``, and ``home`` if several
+        areas floors                                          the same with ``area_id``, ``floor_id``
+        integrations automations                              the same with ``domain``, ``entity_id``
+        device                       device_id                dict
+        automation                   entity_id                dict with ``entity_id``; also by its configuration's id
+        dependencies                 include_circular (bool)  dict ``{nodes, edges, cycles}``
+        related                      node_id, depth?          dict ``{nodes, edges}``
+        dead_references                                       list of dicts
+        ============================ ======================== ====================================================
         """
         ...
 

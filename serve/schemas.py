@@ -120,17 +120,17 @@ class State(Loose):
 class Device(Loose):
     """A device of the home's registry."""
 
-    device_id: str
-    home: str
+    id: str
     name: str | None = None
     area_id: str | None = None
+    floor_id: str | None = None
+    entities: list[str] = Field(default_factory=list)
 
 
 class Area(Loose):
     """An area of the home's registry."""
 
     area_id: str
-    home: str
     name: str | None = None
     floor_id: str | None = None
 
@@ -139,38 +139,50 @@ class Floor(Loose):
     """A floor of the home's registry."""
 
     floor_id: str
-    home: str
     name: str | None = None
 
 
 class User(Loose):
     """A user of the home."""
 
-    user_id: str
-    home: str
+    id: str
     name: str | None = None
 
 
 class Integration(Loose):
     """An integration of the home and what it provides."""
 
-    integration: str
-    home: str
+    domain: str
 
 
 class Automation(Loose):
     """An automation: what it reads, what it writes."""
 
     entity_id: str
-    home: str
+    id: str | None = Field(None, description="Id of its configuration.")
     name: str | None = None
 
 
-class Edge(Loose):
-    """One automation brings about what another listens to."""
+class Dependencies(Loose):
+    """Which automation sets off which: the run of ``from`` can start ``to``."""
 
-    from_: str = Field(alias="from")
-    to: str
+    nodes: list[Any]
+    edges: list[dict[str, Any]]
+    cycles: list[Any]
+
+
+class Related(Loose):
+    """Nodes around a node, and the edges between them, each with its kind."""
+
+    nodes: list[dict[str, Any]]
+    edges: list[dict[str, Any]]
+
+
+class Node(Loose):
+    """A node of the graph and where to draw it."""
+
+    id: str
+    kind: str
 
 
 class Cycle(Loose):

@@ -37,10 +37,10 @@ _ASSETS = {
     "swagger-ui-bundle.js": _SWAGGER / "swagger-ui-bundle.js",
 }
 _COUNTS = (
-    ("stored", "counts", "stored"),
+    ("events stored", "counts", "stored"),
     ("in flight", "counts", "in_flight"),
-    ("in quarantine", "quarantine", "items"),
-    ("open gaps", "gaps", "open"),
+    ("in quarantine", "counts", "quarantined"),
+    ("waiting for the table", "history", "waiting"),
 )
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from ..schemas import Automation, Edge, EventListing, Listing
+from ..schemas import Automation, Dependencies, EventListing, Listing
 from . import answers, events
-from .parameters import LIMIT, Ask, Cursor, Home, Id, LimitQuery, Strict, TheDesk, known, page
+from .parameters import LIMIT, Ask, Cursor, Home, Id, LimitQuery, Strict, TheDesk, known
 from .registry import listing
 
 RAN = "automation_triggered"
@@ -23,17 +23,14 @@ async def automations(desk: TheDesk, home: Home = None, limit: LimitQuery = LIMI
     return await listing(desk, "automations", "entity_id", home, limit, cursor)
 
 
-@router.get("/automations/dependencies", response_model=Listing[Edge], summary="Which automation brings about which")
+@router.get("/automations/dependencies", response_model=Dependencies, summary="Which automation sets off which")
 async def dependencies(
     desk: TheDesk,
     home: Home = None,
-    include_circular: Annotated[bool, Query(description="Also the edges that lie on a circle.")] = True,  # noqa: FBT002 - a query parameter
-    limit: LimitQuery = LIMIT,
-    cursor: Cursor = None,
+    include_circular: Annotated[bool, Query(description="Also the edges inside a circle, and the circles.")] = True,  # noqa: FBT002 - a query parameter
 ) -> Response:
-    """Edges between automations: `from` writes what `to` listens to."""
-    edges = await desk.graph("dependencies", home=home, include_circular=include_circular)
-    return answers.value(page(edges, ("home", "from", "to"), limit, cursor))
+    """Edges between automations: the run of `from` can start `to`. Without circular ones the answer has no circle."""
+    return answers.value(await desk.graph("dependencies", home=home, include_circular=include_circular))
 
 
 @router.get(
@@ -41,7 +38,7 @@ async def dependencies(
 )
 async def automation(desk: TheDesk, automation_id: Id, home: Home = None) -> Response:
     """One automation, by entity id (`automation.night_light`) or by the id of its configuration."""
-    found = await desk.graph("automation", home=home, automation_id=automation_id)
+    found = await desk.graph("automation", home=home, entity_id=automation_id)
     return answers.value(known(found, "automation", automation_id))
 
 
@@ -53,7 +50,7 @@ async def automation(desk: TheDesk, automation_id: Id, home: Home = None) -> Res
 )
 async def executions(desk: TheDesk, automation_id: Id, asked: Ask) -> Response:
     """List its `automation_triggered` events. Further filters as in `events`."""
-    found = await desk.graph("automation", home=asked.home, automation_id=automation_id)
+    found = await desk.graph("automation", home=asked.home, entity_id=automation_id)
     entity_id = known(found, "automation", automation_id)["entity_id"]
     runs, headers = await events.find(desk, asked, event_type=RAN, entity_id=entity_id)
     return answers.events(runs, headers)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from ..schemas import Cycle, Listing
+from ..schemas import Cycle, Listing, Node, Related
 from . import answers
 from .parameters import LIMIT, Cursor, Home, Id, LimitQuery, Strict, TheDesk, known, page
+
+DEPTH = 4
 
 router = APIRouter(prefix="/graph", route_class=Strict, tags=["graph"])
 
@@ -20,16 +22,22 @@ async def cycles(desk: TheDesk, home: Home = None, limit: LimitQuery = LIMIT, cu
     return answers.value(page(await desk.graph("cycles", home=home), ("home", "id"), limit, cursor))
 
 
-@router.get("/related/{node_id}", responses=answers.UNKNOWN, summary="What a thing is tied to")
-async def related(desk: TheDesk, node_id: Id, home: Home = None) -> Response:
-    """Everything one step away from an entity, device, area, automation or integration."""
-    return answers.value(known(await desk.graph("related", home=home, node_id=node_id), "node", node_id))
+@router.get("/related/{node_id}", response_model=Related, responses=answers.UNKNOWN, summary="What a thing is tied to")
+async def related(
+    desk: TheDesk,
+    node_id: Id,
+    home: Home = None,
+    depth: Annotated[int, Query(ge=1, le=DEPTH, description="Within so many relations.")] = 1,
+) -> Response:
+    """Everything around an entity (`light.hall`), `area:kitchen`, `device:…`, or a bare id of the registry."""
+    found = await desk.graph("related", home=home, node_id=node_id, depth=depth)
+    return answers.value(known(found, "node", node_id))
 
 
-@router.get("/nodes", summary="The whole graph")
-async def nodes(desk: TheDesk, home: Home = None) -> Response:
-    """All nodes and edges, for drawing."""
-    return answers.value(await desk.graph("nodes", home=home))
+@router.get("/nodes", response_model=Listing[Node], summary="All nodes, with positions")
+async def nodes(desk: TheDesk, home: Home = None, limit: LimitQuery = LIMIT, cursor: Cursor = None) -> Response:
+    """Every node of the graph and where to draw it: the same place as long as the home is the same."""
+    return answers.value(page(await desk.graph("nodes", home=home), ("home", "id"), limit, cursor))
 
 
 @router.get("/dead-references", response_model=Listing[dict[str, Any]], summary="References to nothing")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -13,7 +13,7 @@ from ..bodies import check_headers, events_of
 from ..schemas import Accepted
 from ..status import UnreadableBody
 from . import answers
-from .parameters import Home, Strict, TheDesk
+from .parameters import Strict, TheDesk
 
 SOURCE = "http"
 _SMALL_BYTES = 64 * 1024
@@ -57,15 +57,19 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 
+Into = Annotated[
+    str | None, Query(min_length=1, max_length=255, description="The home they belong to. Left out: the first one.")
+]
+
 router = APIRouter(route_class=Strict, tags=["ingest"])
 
 
 @router.post("/events", response_model=Accepted, responses=_REFUSALS, openapi_extra=_BODY, summary="Send events in")
-async def post_events(desk: TheDesk, request: Request, home: Home = None) -> Response:
+async def post_events(desk: TheDesk, request: Request, home: Into = None) -> Response:
     """Store events. A bad event goes to quarantine and never fails its neighbours; repeats are recognised by their id.
 
-    Limits: 8 MiB as sent, 32 MiB unpacked, 100 times unpacked to sent, nesting 64. `home` left out: the first
-    configured one. After any other answer than 200, send the same body again: what was stored counts as duplicate.
+    Limits: 8 MiB as sent, 32 MiB unpacked, 100 times unpacked to sent. `home` left out: the first configured one.
+    After any other answer than 200, send the same body again: what was stored counts as duplicate.
     """
     content_type = request.headers.get("content-type", "")
     coding = request.headers.get("content-encoding", "")

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from ..desk import Desk
-from ..schemas import Area, Device, EventListing, Floor, Integration, Listing, User
+from ..schemas import Area, Device, EventListing, Floor, Integration, Listing, Related, User
 from . import answers, events
 from .parameters import LIMIT, Ask, Cursor, Home, Id, LimitQuery, Strict, TheDesk, known, page
 
@@ -21,7 +21,7 @@ async def listing(desk: Desk, question: str, key: str, home: str | None, limit: 
 @router.get("/devices", response_model=Listing[Device], summary="Devices")
 async def devices(desk: TheDesk, home: Home = None, limit: LimitQuery = LIMIT, cursor: Cursor = None) -> Response:
     """Every device of the registry."""
-    return await listing(desk, "devices", "device_id", home, limit, cursor)
+    return await listing(desk, "devices", "id", home, limit, cursor)
 
 
 @router.get("/devices/{device_id}", response_model=Device, responses=answers.UNKNOWN, summary="One device")
@@ -44,10 +44,17 @@ async def device_events(desk: TheDesk, device_id: Id, asked: Ask) -> Response:
     return answers.events(found, headers)
 
 
-@router.get("/devices/{device_id}/relationships", responses=answers.UNKNOWN, summary="What a device is tied to")
+@router.get(
+    "/devices/{device_id}/relationships",
+    response_model=Related,
+    responses=answers.UNKNOWN,
+    summary="What a device is tied to",
+)
 async def device_relationships(desk: TheDesk, device_id: Id, home: Home = None) -> Response:
     """Entities, area, integration, and the automations that read or write them."""
-    return answers.value(known(await desk.graph("related", home=home, node_id=device_id), "device", device_id))
+    return answers.value(
+        known(await desk.graph("related", home=home, node_id=f"device:{device_id}"), "device", device_id)
+    )
 
 
 @router.get("/areas", response_model=Listing[Area], summary="Areas")
@@ -65,7 +72,7 @@ async def floors(desk: TheDesk, home: Home = None, limit: LimitQuery = LIMIT, cu
 @router.get("/users", response_model=Listing[User], summary="Users")
 async def users(desk: TheDesk, home: Home = None, limit: LimitQuery = LIMIT, cursor: Cursor = None) -> Response:
     """Every user the home told of."""
-    return await listing(desk, "users", "user_id", home, limit, cursor)
+    return await listing(desk, "users", "id", home, limit, cursor)
 
 
 @router.get(
@@ -79,11 +86,11 @@ async def user_events(desk: TheDesk, user_id: Id, asked: Ask) -> Response:
     found, headers = await events.find(desk, asked, user_id=user_id)
     if not found.rows.num_rows:
         users = await desk.graph("users", home=asked.home)
-        known(next((user for user in users if user["user_id"] == user_id), None), "user", user_id)
+        known(next((user for user in users if user["id"] == user_id), None), "user", user_id)
     return answers.events(found, headers)
 
 
 @router.get("/integrations", response_model=Listing[Integration], summary="Integrations")
 async def integrations(desk: TheDesk, home: Home = None, limit: LimitQuery = LIMIT, cursor: Cursor = None) -> Response:
     """Every integration of the home."""
-    return await listing(desk, "integrations", "integration", home, limit, cursor)
+    return await listing(desk, "integrations", "domain", home, limit, cursor)

@@ -80,20 +80,17 @@ class FakeDesk:
     async def status(self) -> dict[str, Any]:
         self._fail()
         return {
-            "version": "0.1.0",
-            "ready": self.is_ready,
-            "uptime_s": 12.5,
-            "counts": {
-                "received": 1234,
-                "stored": 1200,
-                "filtered": 30,
-                "quarantined": 1,
-                "duplicate": 3,
-                "in_flight": 0,
-            },
-            "sources": [{"home": "home", "connected": True, "connects": 2}],
-            "shards": [{"shard": 0, "last_seq": 100}, {"shard": 1, "last_seq": 99}],
-            "gaps": {"open": 1, "total": 4},
+            "phase": "running",
+            "started_us": 1_795_500_000_000_000,
+            "counts": {"received": 1234, "stored": 1200, "filtered": 30, "quarantined": 1, "duplicate": 3},
+            "sources": [{"home": "home", "state": "connected", "connects": 2, "open_gaps": ["g5"]}],
+            "shards": [{"shard": 0, "last_seq": 100, "commit_p99_ms": 5.0}, {"shard": 1, "last_seq": 99}],
+            "history": {"rows": 900, "state": "running"},
+            "graph": {"homes": {"home": {"cycles": 1}}},
+            "gaps": {"open": 1},
+            "quarantine": {"items": 1, "reasons": {"not_json": 1}},
+            "ready": 1,
+            "away": {"hub": "does not answer"},
         }
 
     async def ready(self) -> tuple[bool, list[str]]:
@@ -166,38 +163,32 @@ class FakeDesk:
     async def graph(self, question: str, **arguments: Any) -> Any:
         self._fail()
         night = {"home": "home", "entity_id": "automation.night", "id": "17", "name": "Night"}
-        device = {"home": "home", "device_id": "lamp", "name": "Lamp", "entities": ["light.kitchen"]}
+        device = {"home": "home", "id": "lamp", "name": "Lamp", "entities": ["light.kitchen"]}
         answers: dict[str, Any] = {
-            "devices": [{**device, "device_id": f"lamp{n:03}"} for n in range(25)] + [device],
+            "devices": [{**device, "id": f"lamp{n:03}"} for n in range(25)] + [device],
             "areas": [{"home": "home", "area_id": "kitchen", "name": "Kitchen", "floor_id": "ground"}],
             "floors": [{"home": "home", "floor_id": "ground", "name": "Ground"}],
             "users": [
-                {"home": "home", "user_id": "anna", "name": "Anna"},
-                {"home": "home", "user_id": "ben", "name": "Ben"},
+                {"home": "home", "id": "anna", "name": "Anna"},
+                {"home": "home", "id": "ben", "name": "Ben"},
             ],
-            "integrations": [{"home": "home", "integration": "hue"}],
+            "integrations": [{"home": "home", "domain": "hue"}],
             "automations": [night],
             "cycles": [{"home": "home", "id": "c1", "nodes": ["automation.night"], "steps": []}],
-            "nodes": {"nodes": [], "edges": []},
+            "nodes": [{"id": "light.kitchen", "kind": "entity", "x": 0.5, "y": 1.0}],
             "dead_references": [],
         }
         if question == "device":
             return device if arguments["device_id"] == "lamp" else None
         if question == "automation":
-            return night if arguments["automation_id"] in ("17", "automation.night") else None
+            return night if arguments["entity_id"] in ("17", "automation.night") else None
         if question == "related":
-            return (
-                {"node": arguments["node_id"], "related": []}
-                if arguments["node_id"] in ("lamp", "light.kitchen")
-                else None
-            )
+            node = {"id": arguments["node_id"], "kind": "device"}
+            return {"nodes": [node], "edges": []} if node["id"] in ("lamp", "device:lamp", "light.kitchen") else None
         if question == "dependencies":
-            edges = [("a", "b", False), ("b", "b", True)]
-            return [
-                {"home": "home", "from": a, "to": b}
-                for a, b, circular in edges
-                if arguments["include_circular"] or not circular
-            ]
+            edges = [{"from": "a", "to": "b", "circular": False}, {"from": "b", "to": "b", "circular": True}]
+            kept = [edge for edge in edges if arguments["include_circular"] or not edge["circular"]]
+            return {"nodes": ["a", "b"], "edges": kept, "cycles": []}
         return answers[question]
 
     async def gaps(self, home: str | None, open_only: bool, limit: int, before: str | None) -> list[dict[str, Any]]:  # noqa: FBT001 - as in Desk

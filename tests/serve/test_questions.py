@@ -26,8 +26,8 @@ LISTS = [
     "integrations",
     "automations",
     "automations/17/executions",
-    "automations/dependencies",
     "graph/cycles",
+    "graph/nodes",
     "graph/dead-references",
     "gaps",
     "quarantine",
@@ -39,7 +39,7 @@ THINGS = [
     "devices/lamp/relationships",
     "automations/automation.night",
     "graph/related/light.kitchen",
-    "graph/nodes",
+    "automations/dependencies",
     "quarantine/q1",
     "status",
 ]
@@ -251,7 +251,7 @@ async def test_circular_dependencies_can_be_left_out(client: aiohttp.ClientSessi
     """``include_circular`` decides."""
     for flag, count in (("true", 2), ("false", 1)):
         _, body = await get(client, f"automations/dependencies?include_circular={flag}")
-        assert len(body["items"]) == count
+        assert len(body["edges"]) == count
 
 
 @pytest.mark.parametrize(

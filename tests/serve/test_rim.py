@@ -132,7 +132,7 @@ async def test_the_welcome_shows_what_is_and_escapes_it(client: aiohttp.ClientSe
     """Counts when ready, reasons when not, a page even when nobody answers."""
     async with client.get("/") as answer:
         text = await answer.text()
-    assert "<b>1,200</b> stored" in text
+    assert "<b>1,200</b> events stored" in text
     assert "state ready" in text
 
     async def unready() -> tuple[bool, list[str]]:
@@ -168,10 +168,16 @@ async def test_metrics_are_read_from_status(client: aiohttp.ClientSession) -> No
     assert samples["ha_ingestor_shard_last_seq", "1"] == 99
     assert samples["ha_ingestor_source_connected", "home"] == 1
     assert samples["ha_ingestor_ready",] == 1
-    assert samples["ha_ingestor_info", "0.1.0"] == 1
+    assert samples["ha_ingestor_actors_away",] == 1
+    assert samples["ha_ingestor_source_open_gaps", "home"] == 1
+    assert samples["ha_ingestor_graph_cycles", "home"] == 1
+    assert samples["ha_ingestor_shard_commit_p99_seconds", "0"] == 0.005
+    assert samples["ha_ingestor_history_degraded",] == 0
+    assert samples["ha_ingestor_quarantine_items", "not_json"] == 1
+    assert samples["ha_ingestor_start_timestamp_seconds",] == 1_795_500_000
     for place in telemetry.METRICS:
         assert place.name.endswith("_total") == (place.kind == "counter")
-        assert not {"entity_id", "device_id", "user_id"} & set(place.labels)
+        assert place.label in (None, "home", "shard", "reason")
 
 
 def test_metrics_survive_any_status() -> None:
@@ -181,6 +187,7 @@ def test_metrics_survive_any_status() -> None:
         "shards": [None, 3, {"shard": "a", "last_seq": "many"}],
         "sources": {},
         "gaps": {"open": 2},
+        "graph": {"homes": 3},
     }
     text = telemetry.exposition(surprises).decode()
     assert "ha_ingestor_gaps_open 2.0" in text
