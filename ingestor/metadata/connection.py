@@ -84,11 +84,12 @@ class Connection:
         """Word what SQLite raises."""
         try:
             yield
-        except sqlite3.OperationalError as error:
-            raise MetadataError(str(self._path), f"{error}. {_next_step(error)}") from error
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise
         except sqlite3.DatabaseError as error:
-            if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
-                raise
+            # Text that is no UTF-8 has no code of SQLite: it was found in Python, and it was never written so.
+            if isinstance(error, sqlite3.OperationalError) and hasattr(error, "sqlite_errorcode"):
+                raise MetadataError(str(self._path), f"{error}. {_next_step(error)}") from error
             raise MetadataCorrupt(
                 str(self._path),
                 f"is damaged: {error}. Stop all processes and restore the file from a backup; "
