@@ -99,7 +99,7 @@ def compare(
     Faults: ``missing`` (recorded, not captured, in no gap), ``doubled``, ``changed`` (one line a value) and, when
     ``complete``, ``invented`` (captured, never recorded). The recorder moves the past of a renamed entity to its
     new name and then does not write that the old one was removed: the names count as one, and that removal may be
-    the product's alone.
+    the product's alone. So may a state that was set while Home Assistant had not yet started its recorder.
     """
     recorded, captured, gaps = list(recorded), list(captured), list(gaps)
     names = _names(recorded, captured)
@@ -121,7 +121,7 @@ def compare(
                 outcome.add("missing", key, f"state {row.state!r}, in no gap")
     if complete:
         for key, event in ((key, event) for key, events in ours.items() for event in events):
-            if not _is_removal_by_rename(event, names):
+            if not _is_removal_by_rename(event, names) and not _is_older_than_recorder(event, key, recorded, gaps):
                 outcome.add("invented", key, f"event_id {event['event_id']}")
     return outcome
 
@@ -188,6 +188,16 @@ def _changes(row: Row, event: Mapping[str, Any]) -> list[str]:
 
 def _is_removal_by_rename(event: Mapping[str, Any], names: Mapping[str, str]) -> bool:
     return event["event_type"] == STATE_CHANGED and event["state"] is None and event["entity_id"] in names
+
+
+def _is_older_than_recorder(event: Mapping[str, Any], key: Key, recorded: list[Row], gaps: list[Gap]) -> bool:
+    """Whether it is a state read back from a gap in which the recorder, too, had nothing of the entity until then."""
+    if event["event_type"] != STATE_CHANGED or not event["backfilled"]:
+        return False
+    first_us = min((gap.from_us for gap in gaps if gap.holds(key.time_us)), default=None)
+    return first_us is not None and not any(
+        row.entity_id == event["entity_id"] and first_us <= row.time_us <= key.time_us for row in recorded
+    )
 
 
 def _names(recorded: list[Row], captured: list[Mapping[str, Any]]) -> dict[str, str]:

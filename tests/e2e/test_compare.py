@@ -55,6 +55,7 @@ def captured(row: Row, **changes: Any) -> dict[str, Any]:
         "context_id": row.context_id,
         "context_parent_id": row.context_parent_id,
         "user_id": row.user_id,
+        "backfilled": False,
     }
     return event | changes
 
@@ -147,6 +148,17 @@ def test_a_row_that_was_never_recorded_is_found_unless_the_witness_is_partial() 
     """The witness sees only some event types; the recorder sees all."""
     assert compare(ROWS[:1], EVENTS).faults == {"invented": 1}
     assert not compare(ROWS[:1], EVENTS, complete=False)
+
+
+def test_a_state_read_back_from_a_gap_may_be_older_than_the_recorder() -> None:
+    """Home Assistant sets its first entities before its recorder listens; a recorder that listened has them."""
+    read_back = captured(recorded_state(), backfilled=True)
+    restart = Gap(from_us=AT_US - 10, to_us=AT_US + 10, reason="home_restart")
+    assert not compare([], [read_back], [restart])
+    assert compare([], [read_back]).faults == {"invented": 1}
+    assert compare([], [captured(recorded_state())], [restart]).faults == {"invented": 1}
+    earlier = recorded_state(time_us=AT_US - 5)
+    assert compare([earlier], [read_back], [restart]).faults == {"invented": 1}
 
 
 def test_rows_outside_the_span_count_on_neither_side() -> None:
