@@ -111,6 +111,7 @@ def main() -> None:
         with clocked("to Arrow"):
             for parts in zip(batches, rows, ids, added, strict=True):
                 _record_batch(*parts)
+        del rows, ids, added, parts
         for name, one in (("whole, all texts new", pipeline), ("whole, texts known", settled)):
             with clocked(name):
                 for batch in batches:

@@ -27,7 +27,7 @@ from ingestor.transforms.enrich import Enricher
 from ingestor.transforms.identity import other_id, removal_id, state_id
 from ingestor.transforms.rows import Rows
 from ingestor.transforms.states import LastState, LastStates
-from ingestor.transforms.validate import Rejection, Validator
+from ingestor.transforms.validate import Rejection, Validator, reject, surprise
 from ingestor.transforms.wire import NO_DATA
 
 __all__ = ["LastState", "LastStates", "Outcome", "Pipeline", "Rejection", "quarantine_batch", "seal"]
@@ -87,12 +87,30 @@ class Pipeline:
     def process(self, batch: Batch, context: Sequence[bytes] = (), *, first_seq: int = 0) -> Outcome:
         """Validate, dedupe and enrich. The journal shall number the new rows from ``first_seq`` on, in their order."""
         rows, rejected = self._validator.validate(batch)
-        ids = _ids(batch.home, rows)
-        rows, ids, conflicts = self._dedupe(rows, ids)
+        rows, ids, digests, conflicts = self._dedupe(rows, _ids(batch.home, rows))
         duplicates = len(batch.events) - len(rejected) - len(rows)
         copies = self._copies(batch, context)
-        if not len(rows) and not len(copies):
-            return Outcome(events=None, rejected=rejected, duplicates=duplicates, conflicts=conflicts)
+        events = None
+        if len(rows) or len(copies):
+            try:
+                events = self._enriched(batch, rows, ids, copies, first_seq)
+            except Exception:  # noqa: BLE001 - a surprise of ours must cost the one event that meets it, no other
+                events, poison = self._one_by_one(batch, rows, ids, first_seq)
+                rejected = sorted([*rejected, *poison], key=lambda rejection: rejection.index)
+                gone = {rejection.index for rejection in poison}
+                kept = [position for position, index in enumerate(rows.index) if index not in gone]
+                ids, digests = [ids[position] for position in kept], [digests[position] for position in kept]
+        self._window.remember(ids, digests)
+        return Outcome(events=events, rejected=rejected, duplicates=duplicates, conflicts=conflicts)
+
+    def _enriched(
+        self,
+        batch: Batch,
+        rows: Rows,
+        ids: list[bytes],
+        copies: Rows,
+        first_seq: int,
+    ) -> pa.RecordBatch | None:
         added = self._enricher.enrich(
             rows,
             ids,
@@ -101,8 +119,28 @@ class Pipeline:
             first_seq=first_seq,
             backfilled=batch.backfilled,
         )
-        events = _record_batch(batch, rows, ids, added) if len(rows) else None
-        return Outcome(events=events, rejected=rejected, duplicates=duplicates, conflicts=conflicts)
+        return _record_batch(batch, rows, ids, added) if len(rows) else None
+
+    def _one_by_one(
+        self,
+        batch: Batch,
+        rows: Rows,
+        ids: list[bytes],
+        first_seq: int,
+    ) -> tuple[pa.RecordBatch | None, list[Rejection]]:
+        """Enrich each row alone; what raises goes to quarantine."""
+        good: list[pa.RecordBatch] = []
+        poison = []
+        for position, index in enumerate(rows.index):
+            try:
+                one = self._enriched(batch, rows.pick([position]), [ids[position]], Rows(), first_seq + len(good))
+            except Exception as error:  # noqa: BLE001 - kept with its reason, and told
+                poison.append(reject(batch, index, surprise(error)))
+            else:
+                good.append(one)
+        if not good:
+            return None, poison
+        return pa.Table.from_batches(good).combine_chunks().to_batches()[0], poison
 
     def _copies(self, batch: Batch, context: Sequence[bytes]) -> Rows:
         if not context:
@@ -115,8 +153,8 @@ class Pipeline:
         )
         return self._validator.validate(copies)[0]
 
-    def _dedupe(self, rows: Rows, ids: list[bytes]) -> tuple[Rows, list[bytes], int]:
-        """Keep what is new, remember it, and count repeats that came with other attributes.
+    def _dedupe(self, rows: Rows, ids: list[bytes]) -> tuple[Rows, list[bytes], list[int], int]:
+        """Keep what is new, with its ids and digests, and count repeats that came with other attributes.
 
         Of two copies in one batch the one with more attributes stays, in the place of the first.
         """
@@ -139,8 +177,7 @@ class Pipeline:
                         rows.unit[first] = rows.unit[position]
             rows = rows.pick(kept)
             ids, digests = [ids[position] for position in kept], [digests[position] for position in kept]
-        window.remember(ids, digests)
-        return rows, ids, conflicts
+        return rows, ids, digests, conflicts
 
 
 def seal(events: pa.RecordBatch, *, first_seq: int, journaled_at_us: int) -> pa.RecordBatch:

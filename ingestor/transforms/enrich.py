@@ -81,10 +81,8 @@ class Enricher:
         self._homes: dict[str, _Home] = {}
 
     def set_snapshot(self, snapshot: Snapshot) -> None:
-        """See a home through this picture from now on. An older version than the present one changes nothing."""
+        """See a home through this picture from now on."""
         before = self._homes.get(snapshot.home)
-        if before is not None and snapshot.version < before.snapshot.version:
-            return
         home = self._homes[snapshot.home] = _Home(snapshot, before)
         known = self._states.of_home(snapshot.home)
         for entity_id, place in snapshot.measures.items():
@@ -152,12 +150,13 @@ class Enricher:
         seen = _Seen(cause=[], since_s=[], late=[], picture=[], pictures=[])
         drawn: dict[str, int | None] = {}
         copies = sorted(range(len(context)), key=context.time_fired_us.__getitem__, reverse=True)
-        for position, (event_type, entity_id, fired, context_id) in enumerate(
-            zip(rows.event_type, rows.entity_id, rows.time_fired_us, rows.context_id, strict=True),
+        contexts = zip(rows.context_id, rows.context_parent_id, rows.user_id, strict=True)
+        for position, (event_type, entity_id, fired, (context_id, parent_id, user_id)) in enumerate(
+            zip(rows.event_type, rows.entity_id, rows.time_fired_us, contexts, strict=True),
         ):
             while copies and context.time_fired_us[copies[-1]] <= fired:
                 self._take_copy(context, copies.pop(), view, drawn)
-            seen.cause.append(causes.of(context_id, rows.context_parent_id[position], rows.user_id[position]))
+            seen.cause.append(causes.of(context_id, parent_id, user_id))
             since_s, late, picture = None, False, None
             if entity_id is not None:
                 if event_type == _STATE_CHANGED:

@@ -106,7 +106,7 @@ class Validator:
         def alone(index: int) -> None:
             found = self._examine(index, batch.events[index])
             if isinstance(found, Fault):
-                rejected.append(_rejection(batch, index, found))
+                rejected.append(reject(batch, index, found))
             else:
                 rows.append(found)
 
@@ -130,7 +130,7 @@ class Validator:
                 if not isinstance(found, Fault):
                     detail = f"the columns refuse {field}, the event alone does not"
                     found = Fault(reason="internal_error", field=field, detail=detail)
-                rejected.append(_rejection(batch, index, found))
+                rejected.append(reject(batch, index, found))
             rows = kept
             columns, moments, _ = _validate_columns(rows)
         rejected.sort(key=lambda rejection: rejection.index)
@@ -140,7 +140,7 @@ class Validator:
         try:
             return examine(index, raw, self._texts)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not harm the neighbours; it is kept and told
-            return Fault(reason="internal_error", field=None, detail=f"{type(error).__name__}: {error}"[:400])
+            return surprise(error)
 
     def _read(self, index: int, raw: bytes) -> Row | None:
         """Read one event the fast way; null when it is not of the usual, exact form."""
@@ -227,11 +227,17 @@ class Validator:
         return None if text == b"null" else self._texts.attributes(text)
 
 
+def surprise(error: Exception) -> Fault:
+    """Word a fault of our own code."""
+    return Fault(reason="internal_error", field=None, detail=f"{type(error).__name__}: {error}"[:400])
+
+
 def _place(row: Row) -> int:
     return row[0]
 
 
-def _rejection(batch: Batch, index: int, fault: Fault) -> Rejection:
+def reject(batch: Batch, index: int, fault: Fault) -> Rejection:
+    """Give the rejection of one event of a batch."""
     raw = batch.events[index]
     name = f"ha-ingestor 1 quarantine\n{batch.home}\n{batch.received_at_us}\n{index}\n".encode()
     return Rejection(

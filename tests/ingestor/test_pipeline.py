@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from ingestor.event import QUARANTINE_SCHEMA, SCHEMA
 from ingestor.pipeline import LastStates, Outcome, Pipeline, quarantine_batch, seal
 from ingestor.transforms.dedupe import Window
+from ingestor.transforms.enrich import Enricher
 from ingestor.transforms.identity import state_id
+from ingestor.transforms.rows import Rows
 from tests.ingestor.transforms.recorded import VERSIONS, batch, events, other_event, state_event
 from tests.ingestor.transforms.test_enrich import HOME
 from tests.ingestor.transforms.test_validate import HOSTILE
@@ -159,3 +161,30 @@ def test_a_restored_pipeline_goes_on_as_the_first_would_have() -> None:
     one, two = first.process(rest, first_seq=4001), second.process(rest, first_seq=4001)
     assert one.duplicates == two.duplicates == 100
     assert one.events == two.events
+
+
+def test_an_event_that_breaks_enrichment_goes_alone_to_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its neighbours are stored, numbered without a gap; sent again, it is tried again and no duplicate."""
+    one, real = pipeline(), Enricher.enrich
+
+    def poisoned(self: Enricher, rows: Rows, *args: Any, **named: Any) -> dict[str, Any]:
+        if "light.poison" in rows.entity_id:
+            raise ZeroDivisionError("poison")
+        return real(self, rows, *args, **named)
+
+    poison = state_event("light.poison", "1")
+    raws = [state_event("light.a", "1"), b"x", poison, state_event("light.b", "1"), poison]
+    with monkeypatch.context() as patch:
+        patch.setattr(Enricher, "enrich", poisoned)
+        outcome = one.process(batch(raws), first_seq=10)
+    assert count(outcome) == len(raws)
+    assert [(rejection.index, rejection.reason) for rejection in outcome.rejected] == [
+        (1, "not_json"),
+        (2, "internal_error"),
+    ]
+    assert outcome.events is not None
+    assert outcome.events.column("entity_id").to_pylist() == ["light.a", "light.b"]
+    assert {state.entity_id: state.seq for state in one.states.all()} == {"light.a": 10, "light.b": 11}
+    again = one.process(batch(raws), first_seq=20)
+    assert again.events is not None
+    assert (again.events.column("entity_id").to_pylist(), again.duplicates) == (["light.poison"], 3)
