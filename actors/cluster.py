@@ -103,9 +103,11 @@ def start(settings: Settings) -> dict[str, Any]:
 
 
 def stop() -> None:
-    """End Ray and wait until each of its processes is gone; what lingers is killed, by its own id."""
+    """End Ray and wait until each of its processes is gone; what lingers is killed, by its own id. May be repeated."""
     import ray
 
+    if not ray.is_initialized():
+        return
     family = psutil.Process().children(recursive=True)
     ray.shutdown()
     _, alive = psutil.wait_procs(family, timeout=GONE_WITHIN_S)

@@ -12,10 +12,10 @@ import os
 import time
 from typing import Any
 
+import pyarrow as pa
 import structlog
 
 from actors.shard import owns
-from ingestor.errors import HistoryError
 from ingestor.history import HistoryTable
 from ingestor.journal import FrameKind, JournalReader, shards_in, trim
 from ingestor.metadata import SqliteMetadata
@@ -92,7 +92,7 @@ class Historian:
                     async with self._lock:
                         await asyncio.to_thread(self._table.vacuum, older_than_s=VACUUM_AFTER_S)
                 self._fault = None
-            except (HistoryError, OSError) as error:
+            except Exception as error:
                 self._fault = str(error)
                 log.exception("history.commit_failed", error=str(error))
                 await asyncio.sleep(self._settings.commit_s)
@@ -115,7 +115,9 @@ class Historian:
             return moved
 
     def _move(self) -> bool:
-        batches, marks, quarantined = [], {}, []
+        batches: dict[int, list[pa.RecordBatch]] = {}
+        marks: dict[int, int] = {}
+        quarantined: list[dict[str, Any]] = []
         for shard in shards_in(self._journals):
             reader = JournalReader(self._journals / str(shard), after_seq=self._table.watermarks.get(shard, 0))
             rows = 0
@@ -124,7 +126,7 @@ class Historian:
                     rows += frame.rows
                     marks[shard] = frame.last_seq
                     if frame.kind is FrameKind.EVENTS:
-                        batches.append(frame.batch())
+                        batches.setdefault(shard, []).append(frame.batch())
                     else:
                         quarantined += frame.batch().to_pylist()
         if not marks:

@@ -56,7 +56,8 @@ class ActorDesk:
 
     async def events(self, question: Question) -> Page:
         """Read a page of table and journal as they are now."""
-        return await self._read(self._archive.events, question)
+        page: Page = await self._read(self._archive.events, question)
+        return page
 
     async def event(self, event_id: str) -> pa.Table:
         """Read one event."""

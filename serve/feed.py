@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 import structlog
@@ -62,7 +62,7 @@ class Feed:
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
 
-    async def listen(self) -> AsyncIterator[Listener]:
+    async def listen(self) -> AsyncGenerator[Listener, None]:
         """Lend a listener; close the iterator to give it back."""
         listener = Listener()
         self._listeners.add(listener)

@@ -110,8 +110,12 @@ class SourceHealth:
 
 
 class Source(Protocol):
-    """One origin of events. ``items`` runs until ``stop`` and reconnects by itself."""
+    """One origin of events. ``items`` runs until ``stop`` and reconnects by itself.
 
+    ``live``: it misses what happens while it does not run. Such a source also has ``begin_gap``.
+    """
+
+    live: bool
     health: SourceHealth
 
     def items(self) -> AsyncIterator[SourceItem]:

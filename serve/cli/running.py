@@ -56,28 +56,32 @@ def run(settings: Settings) -> int:
     _refuse_taken_ports(settings)
     with cluster.own_data(settings):
         stop = Stop()
-        began = time.monotonic()
-        with console.status("Starting …") as status:
-            addresses, supervisor = _start(settings, stop, status.update)
-        if supervisor is None:
+        try:
+            return _run(settings, stop)
+        finally:
             cluster.stop()
-            return 0
-        code = _show_until_stopped(settings, supervisor, addresses, stop, time.monotonic() - began)
-        began = time.monotonic()
-        if code == 0:
-            console.print("Draining: everything that was read goes to disk. (Ctrl-C again ends at once.)")
-            last = _drained(supervisor)
-        else:
-            last = None
-        cluster.stop()
-        took_s = time.monotonic() - began
-        if last is not None:
-            kept = last["counts"]
-            console.print(
-                f"Stopped after {took_s:.1f} s. {kept['stored']:,} events stored, {kept['in_flight']} in flight, "
-                f"{kept['balance']} unaccounted for."
-            )
+
+
+def _run(settings: Settings, stop: Stop) -> int:
+    began = time.monotonic()
+    with console.status("Starting …") as status:
+        addresses, supervisor = _start(settings, stop, status.update)
+    if supervisor is None:
+        return 0
+    code = _show_until_stopped(settings, supervisor, addresses, stop, time.monotonic() - began)
+    if code:
         return code
+    console.print("Draining: everything that was read goes to disk. (Ctrl-C again ends at once.)")
+    began = time.monotonic()
+    last = _drained(supervisor)
+    cluster.stop()
+    if last is not None:
+        counts, took_s = last["counts"], time.monotonic() - began
+        console.print(
+            f"Stopped after {took_s:.1f} s. {counts['stored']:,} events stored, {counts['in_flight']} in flight, "
+            f"{counts['balance']} unaccounted for."
+        )
+    return 0
 
 
 def _start(settings: Settings, stop: Stop, say: Any) -> tuple[dict[str, Any], Any]:
@@ -89,22 +93,16 @@ def _start(settings: Settings, stop: Stop, say: Any) -> tuple[dict[str, Any], An
     from actors.supervisor import Supervisor
     from serve import deploy
 
-    for step, act in (
-        ("Opening the journal and the history …", lambda: _supervise(options, Supervisor, settings)),
-        ("Opening the API …", lambda: deploy.start(settings)),
-    ):
-        if stop.asked():
-            return addresses, None
-        say(step)
-        act()
-    return addresses, ray.get_actor("supervisor", namespace=options.NAMESPACE)
-
-
-def _supervise(options: Any, supervisor: type, settings: Settings) -> None:
-    import ray
-
-    actor = options.start(supervisor, "supervisor", "supervisor", settings)
-    ray.get(actor.start.remote())
+    if stop.asked():
+        return addresses, None
+    say("Opening the journal and the history …")
+    supervisor = options.start(Supervisor, "supervisor", "supervisor", settings)
+    ray.get(supervisor.start.remote())
+    if stop.asked():
+        return addresses, None
+    say("Opening the API …")
+    deploy.start(settings)
+    return addresses, supervisor
 
 
 def _show_until_stopped(
