@@ -11,9 +11,9 @@ from typing import Any, Final
 Config = dict[str, Any]
 
 
-def _state(entity_id: str | list[str], to: str | None = None, **more: Any) -> Config:
+def _state(entity_id: str, to: str | None = None, more: Config | None = None) -> Config:
     trigger: Config = {"trigger": "state", "entity_id": entity_id}
-    return {**trigger, **({"to": to} if to else {}), **more}
+    return {**trigger, **({"to": to} if to else {}), **(more or {})}
 
 
 def _numeric(entity_id: str, **more: Any) -> Config:
@@ -66,7 +66,7 @@ _ALL: Final = [
     _automation(
         "stairs_up",
         "Stairs: upper follows lower",
-        [_state("light.stairs_lower", **{"from": ["on", "off"]})],
+        [_state("light.stairs_lower", more={"from": ["on", "off"]})],
         [_do("counter.increment", "counter.stair_rounds"), _do("light.toggle", "light.stairs_upper")],
         [_if_number("counter.stair_rounds", below=5)],
         "queued",
@@ -74,7 +74,7 @@ _ALL: Final = [
     _automation(
         "stairs_down",
         "Stairs: lower follows upper",
-        [_state("light.stairs_upper", **{"from": ["on", "off"]})],
+        [_state("light.stairs_upper", more={"from": ["on", "off"]})],
         [_do("counter.increment", "counter.stair_rounds"), _do("light.toggle", "light.stairs_lower")],
         [_if_number("counter.stair_rounds", below=5)],
         "queued",
@@ -123,7 +123,7 @@ _ALL: Final = [
     _automation(
         "kitchen_light_off",
         "Kitchen: dark when empty",
-        [_state("binary_sensor.kitchen_motion", "off", **{"for": {"minutes": 6}})],
+        [_state("binary_sensor.kitchen_motion", "off", {"for": {"minutes": 6}})],
         [_do("light.turn_off", ["light.kitchen_ceiling", "light.kitchen_counter"])],
     ),
     _automation(
@@ -245,7 +245,7 @@ _ALL: Final = [
     _automation(
         "film_light",
         "Living room: film light",
-        [_state("media_player.living_room_tv", "playing", **{"from": ["off", "idle"]})],
+        [_state("media_player.living_room_tv", "playing", {"from": ["off", "idle"]})],
         [_do("scene.turn_on", "scene.film")],
         [_DARK],
     ),
@@ -278,19 +278,13 @@ _ALL: Final = [
         [_numeric("sensor.basil_moisture", below=22)],
         [
             _do("notify.mobile_app_anna_phone", title="Plants", message="The basil needs water"),
-            _do(
-                "logbook.log",
-                name="Basil",
-                message="needs water",
-                entity_id="sensor.basil_moisture",
-                domain="sensor",
-            ),
+            _do("logbook.log", name="Basil", message="needs water", domain="plant"),
         ],
     ),
     _automation(
         "sensor_lost",
         "Bathroom: sensor lost",
-        [_state("sensor.bathroom_humidity", "unavailable", **{"for": {"minutes": 5}})],
+        [_state("sensor.bathroom_humidity", "unavailable", {"for": {"minutes": 5}})],
         [
             _do(
                 "persistent_notification.create",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import Any
 
+import msgspec
 import orjson
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -20,7 +21,7 @@ _PAIRS = [a + b for a in _CROCKFORD for b in _CROCKFORD]
 
 
 def ulid(at_us: int, chance: Random) -> str:
-    """An identifier as Home Assistant makes them: the millisecond, then eighty bits of chance."""
+    """Return an identifier as Home Assistant makes them: the millisecond, then eighty bits of chance."""
     value = (at_us // 1000) << 80 | chance.getrandbits(80)
     pairs = _PAIRS
     return "".join([pairs[(value >> shift) & 1023] for shift in range(120, -1, -10)])
@@ -47,17 +48,17 @@ class Stamp:
         self.home_0_us, self.wall_0_us, self.speed = home_us, wall_us, speed
 
     def home_us(self, wall_us: int) -> int:
-        """The home's time when the wall clock shows ``wall_us``."""
+        """Return the home's time when the wall clock shows ``wall_us``."""
         gone_us = wall_us - self.wall_0_us
         return self.home_0_us + (gone_us if self.speed == 1.0 else int(gone_us * self.speed))
 
     def wall_us(self, home_us: int) -> int:
-        """What the wall clock shows when it is ``home_us`` in the home."""
+        """Return what the wall clock shows when it is ``home_us`` in the home."""
         gone_us = home_us - self.home_0_us
         return self.wall_0_us + (gone_us if self.speed == 1.0 else int(gone_us / self.speed))
 
     def next(self, home_us: int, step_us: int) -> int:
-        """The time of the next event. ``step_us`` is how long after its forerunner it happens at the earliest."""
+        """Return the time of the next event, at least ``step_us`` after its forerunner."""
         if self.speed != 1.0:
             step_us = max(1, int(step_us / self.speed))
         self.last_us = max(self.wall_us(home_us), self.last_us + step_us)
@@ -75,8 +76,7 @@ class Stamp:
         return f"{self._prefix}.{fraction:06d}+00:00" if fraction else f"{self._prefix}+00:00"
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Who or what began it. ``json`` is its text."""
 
     id: str
@@ -85,8 +85,7 @@ class Context:
     json: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(msgspec.Struct, frozen=True):
     """One state of one entity. ``json`` is its text, the same as new and, later, as old state."""
 
     entity_id: str
@@ -99,8 +98,7 @@ class State:
     json: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What a listener of an entity hears."""
 
     entity_id: str
@@ -108,8 +106,7 @@ class Change:
     new: State
 
 
-@dataclass(frozen=True, slots=True)
-class Fired:
+class Fired(msgspec.Struct, frozen=True):
     """What a listener of an event type hears."""
 
     event_type: str
@@ -131,19 +128,17 @@ class Bus:
         self._pending: deque[Callable[[], None]] = deque()
 
     def context(self, *, parent: Context | None = None, user_id: str | None = None) -> Context:
-        """A new context; ``parent`` is the one that caused it."""
+        """Return a new context; ``parent`` is the one that caused it."""
         return self._make_context(max(self.stamp.last_us, self.stamp.wall_us(self.now_us)), parent, user_id)
 
     def _make_context(self, at_us: int, parent: Context | None, user_id: str | None) -> Context:
         own = ulid(at_us, self._chance)
         parent_id = parent.id if parent else None
-        text = (
-            f'{{"id":"{own}","parent_id":{_quoted(parent_id)},"user_id":{_quoted(user_id)}}}'.encode()
-        )
+        text = f'{{"id":"{own}","parent_id":{_quoted(parent_id)},"user_id":{_quoted(user_id)}}}'.encode()
         return Context(own, parent_id, user_id, text)
 
     def value(self, entity_id: str) -> str:
-        """The state's text, ``unknown`` for what does not exist."""
+        """Return the state's text, ``unknown`` for what does not exist."""
         state = self.states.get(entity_id)
         return state.state if state else "unknown"
 
@@ -189,7 +184,7 @@ class Bus:
         listeners = self.on_change.get(entity_id)
         if listeners:
             change = Change(entity_id, old, new)
-            self._pending.extend(lambda listen=listen: listen(change) for listen in listeners)
+            self._pending.extend(partial(listen, change) for listen in listeners)
         return True
 
     def fire(self, event_type: str, data: dict[str, Any], context: Context | None = None) -> Context:
@@ -202,7 +197,7 @@ class Bus:
         listeners = self.on_event.get(event_type)
         if listeners:
             fired = Fired(event_type, data, context)
-            self._pending.extend(lambda listen=listen: listen(fired) for listen in listeners)
+            self._pending.extend(partial(listen, fired) for listen in listeners)
         return context
 
     def settle(self) -> None:
@@ -212,7 +207,7 @@ class Bus:
 
 
 def state_changed(new: State, old: State | None, time: str) -> bytes:
-    """The event's text from states whose text is known."""
+    """Return the event's text from states whose text is known."""
     return b"".join(
         (
             b'{"event_type":"state_changed","data":{"entity_id":"',

@@ -1,4 +1,4 @@
-"""What stands in the demo home: floors, areas, people, integrations, devices and their entities. Facts only, no time."""
+"""What stands in the demo home: floors, areas, people, integrations, devices, entities. Facts only, no time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VERSION: Final = "2025.4.4"
 
 
 def hex_id(name: str) -> str:
-    """A registry id of 32 hex digits that stays the same for ever."""
+    """Return a registry id of 32 hex digits that stays the same for ever."""
     return blake2b(f"demo/{name}".encode(), digest_size=16).hexdigest()
 
 
@@ -243,9 +243,7 @@ def _service(key: str, name: str, integration: str, *entities: Entity) -> Device
 
 
 def _clock(entity_id: str, name: str) -> Entity:
-    return Entity(
-        entity_id=entity_id, name=name, attributes={"device_class": "timestamp"}, category="diagnostic"
-    )
+    return Entity(entity_id=entity_id, name=name, attributes={"device_class": "timestamp"}, category="diagnostic")
 
 
 THERMOSTATS: Final = ("living_room", "bedroom", "kids_room", "bathroom", "study")
@@ -290,13 +288,16 @@ DEVICES: Final = (
     _zigbee("stairs_remote", "Stairs remote", "hallway", "Remote R4"),
     _blind("living_room_blind", "Living room blind", "living_room"),
     _blind("bedroom_blind", "Bedroom blind", "bedroom"),
-    *(_plug(key, name, area) for key, name, area in (
-        ("tv", "TV plug", "living_room"),
-        ("coffee_machine", "Coffee machine", "kitchen"),
-        ("dishwasher", "Dishwasher", "kitchen"),
-        ("washing_machine", "Washing machine", "utility_room"),
-        ("desk", "Desk", "study"),
-    )),
+    *(
+        _plug(key, name, area)
+        for key, name, area in (
+            ("tv", "TV plug", "living_room"),
+            ("coffee_machine", "Coffee machine", "kitchen"),
+            ("dishwasher", "Dishwasher", "kitchen"),
+            ("washing_machine", "Washing machine", "utility_room"),
+            ("desk", "Desk", "study"),
+        )
+    ),
     _plug("fridge", "Fridge", "kitchen", switch=False),
     Device(
         key="tv",
@@ -305,9 +306,7 @@ DEVICES: Final = (
         integration="cast",
         model="Screen 55",
         entities=(
-            Entity(
-                entity_id="media_player.living_room_tv", name=None, attributes={"device_class": "tv"}, start="off"
-            ),
+            Entity(entity_id="media_player.living_room_tv", name=None, attributes={"device_class": "tv"}, start="off"),
         ),
     ),
     Device(
@@ -403,8 +402,15 @@ DEVICES: Final = (
     ),
     _plant("ficus", "Ficus", "living_room"),
     _plant("basil", "Basil", "kitchen"),
-    _zigbee("garden", "Garden weather", "garden", "Outdoor O2", _temperature("garden"), _humidity("garden"),
-            _illuminance("garden")),
+    _zigbee(
+        "garden",
+        "Garden weather",
+        "garden",
+        "Outdoor O2",
+        _temperature("garden"),
+        _humidity("garden"),
+        _illuminance("garden"),
+    ),
     Device(
         key="sprinkler",
         name="Garden sprinkler",

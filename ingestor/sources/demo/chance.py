@@ -11,7 +11,7 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 
 def dice(*parts: object) -> Random:
-    """A generator of its own for everything that has these parts as its name."""
+    """Return a generator of its own for everything that has these parts as its name."""
     return Random("/".join(map(str, parts)))  # noqa: S311 - a play, no secret
 
 
@@ -24,7 +24,7 @@ def unit(seed: int, name: str, index: int) -> float:
 
 
 def smooth(seed: int, name: str, x: float) -> float:
-    """A number in [0, 1) that wanders gently with ``x``: a new whim at each whole ``x``, a soft path between."""
+    """Return a number in [0, 1) that wanders gently with ``x``: a new whim at each whole ``x``, a soft path between."""
     k = math.floor(x)
     f = x - k
     a, b = unit(seed, name, k), unit(seed, name, k + 1)

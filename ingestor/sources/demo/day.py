@@ -42,7 +42,7 @@ _BASE: Final = ("http", "recorder", "history", "logbook", "automation", "script"
 
 
 def day_of(at_us: int) -> date:
-    """The date of the day that moment belongs to: before the restart it is still the day before."""
+    """Return the date of the day that moment belongs to: before the restart it is still the day before."""
     local = datetime.fromtimestamp(at_us / 1e6, ZONE)
     return local.date() - timedelta(days=local.hour < RESTART_H)
 
@@ -125,7 +125,7 @@ class Day:
         return int(naive.replace(tzinfo=ZONE).timestamp() * 1e6)
 
     def local(self) -> datetime:
-        """The home's wall clock now."""
+        """Return the home's wall clock now."""
         return datetime.fromtimestamp(self.bus.now_us / 1e6, ZONE)
 
     def hour(self) -> float:
@@ -148,7 +148,7 @@ class Day:
         return int(self._sun[event].timestamp() * 1e6)
 
     def next_sun(self, event: str) -> datetime:
-        """The next such moment after now."""
+        """Return the next such moment after now."""
         now = datetime.fromtimestamp(self.bus.now_us / 1e6, UTC)
         return self._sun[event] if self._sun[event] > now else self._sun_next[event]
 
@@ -159,7 +159,7 @@ class Day:
     # ---- states
 
     def named(self, entity_id: str) -> dict[str, Any]:
-        """The attributes of an entity that never change, its name last."""
+        """Return the attributes of an entity that never change, its name last."""
         if entity_id in ENTITIES:
             entity, device = ENTITIES[entity_id]
             return {**entity.attributes, "friendly_name": friendly_name(entity, device)}
@@ -169,7 +169,7 @@ class Day:
     def put(
         self, entity_id: str, state: str, attributes: dict[str, Any] | None = None, context: Context | None = None
     ) -> None:
-        """What a device reports. While it is lost, the last report waits until it is found again."""
+        """Take what a device reports. While it is lost, the last report waits until it is found again."""
         if entity_id in self.lost:
             self.lost[entity_id] = (state, attributes)
         elif entity_id in self.bus.states:

@@ -34,12 +34,12 @@ _SAFETY: Final = frozenset({"smoke", "leak", "front_door_lock", "front_door"})
 
 
 def entry_id(domain: str) -> str:
-    """The id of an integration's config entry."""
+    """Return the id of an integration's config entry."""
     return ulid(int(_MOVED_IN * 1e6), dice("demo", "entry", domain))
 
 
 def firmware(day: date) -> str:
-    """The version of what was updated on that day."""
+    """Return the version of what was updated on that day."""
     return f"{day.year % 100}.{day.month}.{day.day}"
 
 
@@ -171,8 +171,7 @@ def entities() -> list[dict[str, Any]]:
             | {"config_entry_id": entry, "device_id": device.id, "entity_category": entity.category}
             | {"has_entity_name": True, "original_name": entity.name},
         )
-    for entity_id, (name, _, _) in HELPERS.items():
-        answer.append(_entity(entity_id, name, entity_id.partition(".")[0]))
+    answer += [_entity(entity_id, name, entity_id.partition(".")[0]) for entity_id, (name, _, _) in HELPERS.items()]
     for entity_id, book in {**AUTOMATIONS, **SCRIPTS}.items():
         answer.append(_entity(entity_id, book["alias"], entity_id.partition(".")[0], book.get("id")))
     for entity_id, (key, name, _) in SCENES.items():

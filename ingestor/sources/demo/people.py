@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ingestor.sources.demo.bus import Context
-from ingestor.sources.demo.catalogue import AREAS, DEVICES, FLOOR_OF, LATITUDE, LONGITUDE, PEOPLE, Person, hex_id
+from ingestor.sources.demo.catalogue import DEVICES, FLOOR_OF, LATITUDE, LONGITUDE, PEOPLE, Person, hex_id
 from ingestor.sources.demo.plan import AWAY, Stay
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class People:
     # ---- the day
 
     def appear(self) -> None:
-        """The persons and the zone's count, as after a restart: everyone is in bed."""
+        """Show the persons and the zone's count, as after a restart: everyone is in bed."""
         for person in PEOPLE:
             self._show_person(person, None)
         self._count(None)
@@ -114,7 +113,7 @@ class People:
             self._press()
 
     def _press(self) -> None:
-        """The remote at the stairs; whoever pressed it comes back to press it again."""
+        """Press the remote at the stairs; whoever pressed it comes back to press it again."""
         if self._bus.now_us - self._pressed_us < _PRESS_AGAIN_US:
             return
         self._pressed_us = self._bus.now_us
@@ -164,7 +163,7 @@ class People:
         self._count(context)
 
     def tracker(self, person: Person, far: float = 0.0) -> dict[str, Any]:
-        """A phone's attributes, ``far`` degrees away."""
+        """Return a phone's attributes, ``far`` degrees away."""
         named = self._day.named(f"device_tracker.{person.key}_phone")
         return {
             "source_type": "gps",
@@ -197,9 +196,7 @@ class People:
         for zone in ("home", "work", "school"):
             inside = [f"person.{person.key}" for person in PEOPLE if self._zone[person.key] == zone]
             state = self._bus.states[f"zone.{zone}"]
-            self._bus.set(
-                state.entity_id, str(len(inside)), {**state.attributes, "persons": inside}, context=context
-            )
+            self._bus.set(state.entity_id, str(len(inside)), {**state.attributes, "persons": inside}, context=context)
 
     # ---- in the rooms
 
@@ -290,5 +287,3 @@ class People:
     def _answer(self, person: Person, action: str) -> None:
         context = self._bus.context(user_id=person.user_id)
         self._bus.fire("mobile_app_notification_action", {"action": action, "tag": None}, context)
-
-

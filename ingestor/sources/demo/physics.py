@@ -58,9 +58,9 @@ class Physics:
         self._seed = day.seed
         self._weather = Weather(day.seed)
         self._heights = [sun_height(day.start_us + n * 300_000_000) for n in range(26 * 12)]
-        outside = self._weather.temperature(day.start_us, 4.0)
-        self._warm = {room: 17.3 + 0.5 * unit(self._seed, room, day.day.toordinal()) for room in _ROOMS}
-        self._warm["guest_room"] = 15.5 + 0.1 * outside
+        free = self._weather.unheated(day.start_us)
+        self._warm = {room: max(16.9, free) + 0.3 * unit(self._seed, room, day.day.toordinal()) for room in _ROOMS}
+        self._warm |= {room: self._warm[room] - max(0.0, min(1.2, 17 - free)) for room in ("kitchen", "guest_room")}
         self._damp = dict.fromkeys(_ROOMS, 50.0)
         self._heats = dict.fromkeys(THERMOSTATS, False)
         self._co2 = 520.0
@@ -126,7 +126,7 @@ class Physics:
 
     # ---- the first states after a restart
 
-    def first(self, entity: Entity) -> tuple[str, dict[str, Any]]:
+    def first(self, entity: Entity) -> tuple[str, dict[str, Any]]:  # noqa: PLR0911 - one return a domain
         """State and attributes of an entity as it comes up."""
         entity_id, day = entity.entity_id, self._day
         named = day.named(entity_id)
@@ -134,7 +134,7 @@ class Physics:
         if domain == "light":
             return "off", day.services.light(entity_id, None, 3000)
         if domain == "fan":
-            return "off", day.services.fan(False, 0)  # noqa: FBT003 - off
+            return "off", day.services.fan(False, 0)
         if domain == "climate":
             attributes = {
                 **named,
@@ -159,7 +159,7 @@ class Physics:
             return "home", day.people.tracker(person)
         return self._first_reading(key, entity.start) if domain == "sensor" else entity.start, named
 
-    def _first_reading(self, key: str, start: str) -> str:  # one reading after the other
+    def _first_reading(self, key: str, start: str) -> str:  # noqa: PLR0911 - one return a kind of reading
         day = self._day
         number = day.day.toordinal()
         area, _, what = key.rpartition("_")
@@ -196,7 +196,7 @@ class Physics:
         return fixed.get(key) or zero.get(what) or start
 
     def battery(self, key: str, day: date) -> int:
-        """A battery's charge on that day: down slowly, changed when nearly empty."""
+        """Return a battery's charge on that day: down slowly, changed when nearly empty."""
         life = 240 + int(unit(self._seed, key, 0) * 300)
         age = (day.toordinal() + int(unit(self._seed, key, 1) * life)) % life
         return max(4, round(100 - 96 * age / life))
@@ -205,7 +205,7 @@ class Physics:
         period_us = _PLANT_DAYS[plant] * 86_400_000_000
         dry = (self._bus.now_us - 66_600_000_000) % period_us / period_us  # watered at half past six
         if what == "moisture":
-            return f"{58 - 40 * dry ** 0.8:.0f}"
+            return f"{58 - 40 * dry**0.8:.0f}"
         return f"{820 - 260 * dry:.0f}"
 
     # ---- the clockwork
@@ -216,7 +216,8 @@ class Physics:
         for entity_id in _ALL_LIGHTS:
             self._bus.on_change.setdefault(entity_id, []).append(self._lamps)
         total = sum(
-            self._weather.sunlight(day.start_us + n * 300_000_000, height) for n, height in enumerate(self._heights[:288])
+            self._weather.sunlight(day.start_us + n * 300_000_000, height)
+            for n, height in enumerate(self._heights[:288])
         )
         self._solar_scale = (self._solar_end_wh - self._solar_wh) / (total / 12)
         day.every(60, self._tick, shake=0)
@@ -264,7 +265,7 @@ class Physics:
             self._day.when(self._day.at(start + after), partial(self._watts.__setitem__, key, watts))
 
     def _disturb(self) -> None:
-        """What goes wrong today, and what is maintained."""
+        """Put on the clock what goes wrong today, and what is maintained."""
         day = self._day
         flaky = [device for device in DEVICES if device.key == "bathroom_climate"]
         for start, end in day.plan.lost_sensor:
@@ -314,7 +315,7 @@ class Physics:
             if room == "bedroom" and self._bus.value("binary_sensor.bedroom_window") == "on":
                 leak = 0.02
             heat = 0.085 if self._heats.get(room) else 0.0
-            gain = 0.004 * people.awake_in(room) + sun * _WINDOW[room] * 6e-5
+            gain = 0.004 * people.awake_in(room) + sun * _WINDOW[room] * 2.5e-5
             warm[room] += leak * (outside - warm[room]) + 0.012 * (inside - warm[room]) + heat + gain
             self._damp[room] += 0.02 * (48 - self._damp[room]) + 0.12 * people.awake_in(room)
         if self._watts["oven"]:
@@ -438,7 +439,7 @@ class Physics:
         start, end = _NIGHT_HEAT
         power = self._consumption() - self._sunpower()
         if start <= hour < end:
-            left_wh = self._meter_end_wh - 25 - self._meter_wh
+            left_wh = self._meter_end_wh - 120 - self._meter_wh
             others = power - self._watts["water_heater"]
             heat = left_wh / max(end - hour, 0.02) - others
             self._watts["water_heater"] = min(3_500.0, max(0.0, heat))

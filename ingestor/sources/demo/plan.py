@@ -42,6 +42,7 @@ class Plan:
     bedtime: float = 23.2
 
 
+_WEDNESDAY = 2
 _WEEKEND = 5
 
 
@@ -122,15 +123,13 @@ def _work(chance: Random, person: Person, weekday: int) -> list[Stay]:
 
 def _school(chance: Random, person: Person, weekday: int) -> list[Stay]:
     leave = 8.0 + chance.uniform(-0.08, 0.08)
-    back = (12.7 if weekday == 2 else 15.2) + chance.uniform(-0.1, 0.2)
+    back = (12.7 if weekday == _WEDNESDAY else 15.2) + chance.uniform(-0.1, 0.2)
     stays = [Stay(leave, "school"), Stay(back, "kitchen"), Stay(back + 0.4, "living_room")]
     stays += [Stay(back + 1.3, "kids_room"), Stay(18.2 + chance.uniform(-0.1, 0.1), "kitchen")]
     return [*stays, Stay(18.9 + chance.uniform(-0.1, 0.2), "living_room" if person.key == "mia" else "kids_room")]
 
 
-def _weekend(
-    chance: Random, person: Person, dressed: float, outing: tuple[float, float], weekday: int
-) -> list[Stay]:
+def _weekend(chance: Random, person: Person, dressed: float, outing: tuple[float, float], weekday: int) -> list[Stay]:
     stays = [Stay(dressed + chance.uniform(0.6, 0.9), "living_room")]
     if weekday == _WEEKEND and person.key == "ben":
         stays += [Stay(10.8 + chance.random() * 0.3, "not_home"), Stay(12.2 + chance.random() * 0.4, "kitchen")]

@@ -8,20 +8,30 @@ from datetime import timedelta
 from ingestor.sources.demo.bus import Stamp
 from ingestor.sources.demo.day import Day, day_of
 
+#: What follows from one cause is dated less than this after it: states taken so much earlier hold no future.
+_LONGEST_CHAIN_US = 100_000
+
 
 class Player:
-    """The home from ``after_us`` on. Home time and wall time are one until ``quicken``."""
+    """The home from ``after_us`` on; nothing up to ``played_us`` is played, should that be later.
 
-    def __init__(self, *, seed: int, after_us: int) -> None:
-        self._seed, self._after_us = seed, after_us
+    Home time and wall time are one until ``quicken``.
+    """
+
+    def __init__(self, *, seed: int, after_us: int, played_us: int = 0) -> None:
+        self._seed = seed
+        self._after_us = after_us - _LONGEST_CHAIN_US
+        self._played_us = max(self._after_us, played_us)
         self._stamp = Stamp()
         self._held: deque[tuple[int, bytes]] = deque()
-        self.day = Day(seed=seed, day=day_of(after_us), stamp=self._stamp)
+        self.day = Day(seed=seed, day=day_of(self._after_us), stamp=self._stamp)
         self.changed_documents: set[str] = set()
+        self.last_us: int | None = None
 
     def reach(self, events: int) -> bool:
         """Live silently towards ``after_us``, about so many events on. Whether it is reached."""
         done = self._live_until(self._after_us, events)
+        self._held.clear()
         self.changed_documents.clear()
         return done
 
@@ -32,9 +42,10 @@ class Player:
     def play(self, now_us: int, events: int) -> tuple[list[bytes], bool]:
         """About so many events that are due, and whether these were all."""
         caught_up = self._live_until(self._stamp.home_us(now_us), events)
-        due = []
+        due: list[bytes] = []
         while self._held and self._held[0][0] <= now_us and len(due) < events:
-            due.append(self._held.popleft()[1])
+            self.last_us, event = self._held.popleft()
+            due.append(event)
         return due, caught_up and not (self._held and self._held[0][0] <= now_us)
 
     def next_us(self) -> int:
@@ -46,7 +57,7 @@ class Player:
         while len(self._held) < events:
             done = self.day.run(home_us, events)
             out = self.day.bus.out
-            self._held.extend(item for item in out if item[0] > self._after_us)
+            self._held.extend(item for item in out if item[0] > self._played_us)
             spent = len(out)
             out.clear()
             self.changed_documents |= self.day.changed_documents

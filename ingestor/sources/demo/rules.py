@@ -25,7 +25,7 @@ class Times(Protocol):
     """The clock of the home's day, as the rules need it."""
 
     def local(self) -> datetime:
-        """The home's wall clock now."""
+        """Return the home's wall clock now."""
         ...
 
     def at_clock(self, text: str) -> int | None:
@@ -50,7 +50,7 @@ class Times(Protocol):
 
 
 def span_us(text: str | Config) -> int:
-    """A ``for`` or ``delay`` in microseconds."""
+    """Return a ``for`` or ``delay`` in microseconds."""
     if isinstance(text, dict):
         scale = {"hours": 3600, "minutes": 60, "seconds": 1}
         return sum(int(value * scale[unit] * 1_000_000) for unit, value in text.items())
@@ -137,7 +137,7 @@ class Rules:
         self._times.later(period_us - self._bus.now_us % period_us, strike)
 
     def fire(self, unit: _Unit, source: str, cause: Context | None) -> None:
-        """A trigger fired: check the conditions and run."""
+        """Act on a trigger that fired: check the conditions and run."""
         if not all(self.holds(condition) for condition in unit.config["conditions"]):
             return
         mode = unit.config["mode"]
@@ -147,9 +147,7 @@ class Rules:
         if not (unit.running and mode == "queued"):
             unit.last_triggered = self._bus.stamp.text(self._bus.stamp.last_us)
         name = unit.config["alias"]
-        self._bus.fire(
-            "automation_triggered", {"name": name, "entity_id": unit.entity_id, "source": source}, context
-        )
+        self._bus.fire("automation_triggered", {"name": name, "entity_id": unit.entity_id, "source": source}, context)
         if unit.running and mode == "queued":
             unit.waiting.append(context)
             return
@@ -161,7 +159,7 @@ class Rules:
         """Whether a condition is true now."""
         kind = condition["condition"]
         if kind == "state":
-            return self._bus.value(condition["entity_id"]) == condition["state"]
+            return bool(self._bus.value(condition["entity_id"]) == condition["state"])
         if kind == "numeric_state":
             return _within(self._bus.value(condition["entity_id"]), condition)
         if kind == "sun":
@@ -175,10 +173,9 @@ class Rules:
     def _in_time(self, condition: Config) -> bool:
         now = self._times.local()
         clock = now.strftime("%H:%M:%S")
-        return (
-            condition.get("after", "00:00:00") <= clock < condition.get("before", "24:00:00")
-            and WEEKDAYS[now.weekday()] in condition.get("weekday", WEEKDAYS)
-        )
+        return condition.get("after", "00:00:00") <= clock < condition.get("before", "24:00:00") and WEEKDAYS[
+            now.weekday()
+        ] in condition.get("weekday", WEEKDAYS)
 
     # ---- runs
 
@@ -252,7 +249,7 @@ class _Watch:
         self._inside: dict[str, bool] = {}
 
     def heard(self, change: Change) -> None:
-        """An entity of this trigger changed."""
+        """Hear that an entity of this trigger changed."""
         entity_id = change.entity_id
         if not (self._crossed(change) if self._numeric else self._matches(change)):
             return
@@ -293,4 +290,4 @@ def _within(text: str, limits: Config) -> bool:
         number = float(text)
     except ValueError:
         return False
-    return limits.get("above", float("-inf")) < number < limits.get("below", float("inf"))
+    return bool(limits.get("above", float("-inf")) < number < limits.get("below", float("inf")))

@@ -90,7 +90,7 @@ class Services:
         self._bus.set(entity_id, "on" if on else "off", self.light(entity_id, brightness, kelvin), context=context)
 
     def light(self, entity_id: str, brightness: int | None, kelvin: int) -> dict[str, Any]:
-        """A light's attributes, all null while it is off."""
+        """Return a light's attributes, all null while it is off."""
         on = brightness is not None
         mired, hs, rgb, xy = _WHITES[kelvin]
         named = self._named(entity_id)
@@ -118,7 +118,7 @@ class Services:
         self._bus.set(entity_id, "on" if on else "off", self.fan(on, data.get("percentage", 66)), context=context)
 
     def fan(self, on: bool, percentage: int) -> dict[str, Any]:  # noqa: FBT001 - read at the call as it stands
-        """The fan's attributes."""
+        """Return the fan's attributes."""
         named = self._named("fan.bathroom")
         name = named.pop("friendly_name")
         return {
@@ -163,9 +163,9 @@ class Services:
         attributes = dict(state.attributes)
         if service == "set_temperature":
             attributes["temperature"] = data["temperature"]
-        attributes["hvac_action"] = "off" if mode == "off" else "idle" if state.state == "off" else attributes[
-            "hvac_action"
-        ]
+        attributes["hvac_action"] = (
+            "off" if mode == "off" else "idle" if state.state == "off" else attributes["hvac_action"]
+        )
         self._bus.set(entity_id, mode, attributes, context=context)
 
     def _media_player(self, entity_id: str, service: str, data: dict[str, Any], context: Context) -> None:

@@ -31,7 +31,10 @@ class DemoSource:
     What was not seen as it happened, the states and the past, comes in batches marked ``backfilled``.
     """
 
-    def __init__(
+    #: What happened while it did not run is played as past.
+    live = False
+
+    def __init__(  # noqa: PLR0913 - named options with defaults
         self,
         home: str = "demo",
         *,
@@ -57,9 +60,10 @@ class DemoSource:
 
     async def items(self) -> AsyncIterator[SourceItem]:
         """Yield documents, the states as a back-filled batch, the past, and then what happens, until ``stop``."""
-        after_us = self._now_us() - self._past_us if self._start_after_us is None else self._start_after_us
-        player = Player(seed=self._seed, after_us=after_us)
-        while not self._stopped and not player.reach(self._batch_events):
+        now_us, played_us = self._now_us(), self._start_after_us
+        after_us = now_us - self._past_us if played_us is None else min(now_us, played_us)
+        player = Player(seed=self._seed, after_us=after_us, played_us=played_us or 0)
+        while not self._stopped and not player.reach(self._batch_events):  # noqa: ASYNC110 - works, not waits
             await asyncio.sleep(0)
         for item in self._opening(player):
             yield item
@@ -72,7 +76,7 @@ class DemoSource:
                 yield self._document(player, name)
             player.changed_documents.clear()
             if events:
-                self.health.last_event_us = now_us
+                self.health.last_event_us = player.last_us
                 yield self._batch(events, now_us, backfilled=not live)
             if caught_up and not live:
                 live, self.health.detail = True, "live"

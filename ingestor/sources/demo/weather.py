@@ -87,25 +87,32 @@ class Weather:
                 return word
         return "sunny" if height > 0 else "clear-night"
 
+    def unheated(self, before_us: int) -> float:
+        """Degrees inside a house that nobody heats, after the day before that moment."""
+        hours = [before_us - n * 3_600_000_000 for n in range(24)]
+        outside = sum(self.temperature(at_us, at_us / 3.6e9 % 24 + 1) for at_us in hours) / 24
+        light = sum(self.sunlight(at_us, sun_height(at_us)) for at_us in hours) / 24
+        return outside + 1.5 + light * 1.9e-4
+
     def yield_wh(self, day: date) -> float:
-        """What the roof gives on that day."""
+        """Return what the roof gives on that day."""
         fair = 0.35 + 0.65 * unit(self.seed, "fair", day.toordinal())
         return (8_500 + 7_000 * season(day)) * fair
 
     def yielded_wh(self, day: date) -> float:
-        """What the roof has given before that day."""
+        """Return what the roof has given before that day."""
         return sum(self.yield_wh(_FIRST_DAY + timedelta(days=n)) for n in range((day - _FIRST_DAY).days))
 
 
 def need_wh(weather: Weather, day: date) -> float:
-    """What the house draws from the grid from one restart to the next. The water heater takes what is left of it."""
+    """Return what the house draws from the grid until the next restart. The water heater takes what is left of it."""
     noon_us = (day.toordinal() - _EPOCH_ORDINAL) * 86_400_000_000 + 43_200_000_000
     cold = max(0.0, 14 - weather.temperature(noon_us, 10.5))
     weekend = 900 if day.weekday() >= 5 else 0  # noqa: PLR2004 - Saturday
-    return 8_400 + 760 * cold + weekend + 900 * unit(weather.seed, "need", day.toordinal())
+    return 8_900 + 810 * cold + weekend + 900 * unit(weather.seed, "need", day.toordinal())
 
 
 def needed_wh(weather: Weather, day: date) -> float:
-    """The meter's reading at the restart of that day."""
+    """Return the meter's reading at the restart of that day."""
     days = range((day - _FIRST_DAY).days)
     return 4_120_000 + sum(need_wh(weather, _FIRST_DAY + timedelta(days=n)) for n in days)
