@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestor.errors import HistoryError, QueryError
+from ingestor.errors import HistoryError, JournalCorrupt, JournalError, QueryError
 from ingestor.event import SCHEMA
 from ingestor.history import log
 from ingestor.history.engine import COLUMNS, Engine, as_rows
@@ -29,6 +29,8 @@ from ingestor.history.tail import Tail
 
 #: A question reads so many rows' worth of files first, and eight times as many whenever that was not enough.
 FIRST_ROWS = 65_536
+#: So often a reader may find that the journal was trimmed while it looked where to go on.
+REWINDS = 3
 _Answer = TypeVar("_Answer")
 
 
@@ -58,7 +60,8 @@ class Archive:
         self._engine = Engine(self._directory, threads=threads, memory_mb=memory_mb)
         self._tail = Tail(self._journals)
         self._refreshing = threading.Lock()
-        self._snapshot = Snapshot(table=log.LogState(), tail=ROW_SCHEMA.empty_table(), high={})
+        table = log.load(self._directory)
+        self._snapshot = Snapshot(table=table, tail=ROW_SCHEMA.empty_table(), high=dict(table.watermarks))
         self.refresh()
 
     def refresh(self) -> bool:
@@ -131,7 +134,7 @@ class Archive:
 
     def _refresh(self, read_log: Callable[[Path, log.LogState], log.LogState]) -> bool:
         before = self._snapshot
-        news = self._tail.refresh(before.table.watermarks)
+        news = self._read_journals(before.table)
         table = read_log(self._directory, before.table)
         if not news and table is before.table:
             return False
@@ -141,6 +144,17 @@ class Archive:
             high[shard] = max(seq, high.get(shard, 0))
         self._snapshot = Snapshot(table=table, tail=self._unrepeated(table), high=high)
         return True
+
+    def _read_journals(self, table: log.LogState) -> bool:
+        for _ in range(REWINDS):
+            try:
+                return self._tail.refresh(table.watermarks)
+            except JournalCorrupt:
+                raise
+            except JournalError:
+                table = log.advance(self._directory, table)
+                self._tail.rewind(table.watermarks)
+        return self._tail.refresh(table.watermarks)
 
     def _unrepeated(self, table: log.LogState) -> Any:
         rows = first_of_each(self._tail.rows())

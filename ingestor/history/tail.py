@@ -40,7 +40,10 @@ class Tail:
         self._rows: Any = None
 
     def refresh(self, watermarks: Mapping[int, int]) -> bool:
-        """Read what is new. ``watermarks`` tell where to begin with a shard not yet followed. Returns whether any was."""
+        """Read what is new. ``watermarks`` tell where to begin with a shard not yet followed. Returns whether any was.
+
+        Raises ``JournalError`` when what comes next was trimmed: then the table has it, see ``rewind``.
+        """
         changed = False
         for number in shards_in(self._journals):
             shard = self._shards.get(number)
@@ -58,6 +61,15 @@ class Tail:
         if changed:
             self._rows = None
         return changed
+
+    def rewind(self, watermarks: Mapping[int, int]) -> None:
+        """Begin anew at the table's watermark with each shard that is behind it: its journal was trimmed that far."""
+        for number, shard in self._shards.items():
+            mark = watermarks.get(number, 0)
+            if shard.reader.position < mark:
+                shard.reader.close()
+                shard.reader = JournalReader(self._journals / str(number), after_seq=mark)
+                shard.last_seq = mark
 
     def forget(self, watermarks: Mapping[int, int]) -> None:
         """Drop what stands in the table by these watermarks."""
