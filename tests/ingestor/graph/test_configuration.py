@@ -135,7 +135,7 @@ def test_conditions_and_templates_are_reads() -> None:
                 {"or": [{"condition": "state", "entity_id": "sensor.a"}, "{{ states('sensor.b') }}"]},
                 {"condition": "zone", "entity_id": "person.p", "zone": "zone.home"},
             ],
-            "variables": {"mine": Y},
+            "variables": {"mine": Y, "no_entity": "sensor.unheard_of"},
             "actions": [
                 {"delay": "{{ states('sensor.c') }}"},
                 {
