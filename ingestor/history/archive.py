@@ -44,7 +44,7 @@ class Snapshot:
 
 
 class Resumed(NamedTuple):
-    """A shard's events after a place, in rising ``seq``. ``last_seq`` is the place after them, and after what did not pass."""
+    """A shard's events after a place, in rising ``seq``. ``last_seq``: the place after them and what did not pass."""
 
     shard: int
     rows: Any
@@ -52,7 +52,7 @@ class Resumed(NamedTuple):
 
 
 class Archive:
-    """Answers questions in any process on the node that has the disk. Thread-safe. Sees what was there at ``refresh``."""
+    """Answers questions in any process on the node with the disk. Thread-safe. Sees what was there at ``refresh``."""
 
     def __init__(self, data_dir: Path, *, threads: int = 2, memory_mb: int = 512) -> None:
         self._directory = data_dir / "history" / "events"
@@ -90,7 +90,7 @@ class Archive:
         )
 
     def latest(self, home: str | None = None, entity_id: str | None = None) -> Any:
-        """Return the latest state event of each entity, or of one home's, or of one entity. Rows of the event schema."""
+        """Return the latest state event of each entity, of one home, or of one entity: rows of the event schema."""
         if entity_id is not None:
             return self.events(Question(home=home, entity_id=entity_id, kind="state", limit=1)).rows
         return self._steadily(lambda now: self._latest(now, home))
@@ -128,9 +128,7 @@ class Archive:
 
     def sql(self, text: str) -> Any:
         """Answer one SELECT over the view ``events``. ``event_id`` is hex text there. Raises ``QueryError``."""
-        return self._steadily(
-            lambda now: answer(self._engine, text, list(now.table.files.values()), now.tail)
-        )
+        return self._steadily(lambda now: answer(self._engine, text, list(now.table.files.values()), now.tail))
 
     def _refresh(self, read_log: Callable[[Path, log.LogState], log.LogState]) -> bool:
         before = self._snapshot
@@ -194,7 +192,11 @@ class Archive:
         for part, rest in _growing(files):
             news = self._select(Snapshot(table=now.table, tail=tail, high={}), part, conditions, values, ending)
             found, tail = _merged(found, news, question), ROW_SCHEMA.empty_table()
-            if rest and len(found) > question.limit and _beyond(found, question.limit, rest[0], newest_first=newest_first):
+            if (
+                rest
+                and len(found) > question.limit
+                and _beyond(found, question.limit, rest[0], newest_first=newest_first)
+            ):
                 break
         rows = found.slice(0, question.limit)
         follows = cursor_of(question.order, *_place(rows, len(rows) - 1)) if len(found) > question.limit else None
@@ -258,10 +260,13 @@ class Archive:
         return both.take(numbered.group_by(["home", "entity_id"]).aggregate([("at", "min")])["at_min"])
 
     def _holds(self, now: Snapshot, seq: int) -> bool:
-        files = [file for file in now.table.files.values() if file.min_seq <= seq <= file.max_seq]
         if pc.any(pc.equal(now.tail["seq"], seq)).as_py():
             return True
-        return bool(files) and len(self._engine.arrow(f"SELECT 1 FROM {self._engine.files(files)} WHERE seq = ?", [seq])) > 0  # noqa: S608 - our own file names, quoted
+        files = [file for file in now.table.files.values() if file.min_seq <= seq <= file.max_seq]
+        if not files:
+            return False
+        statement = f"SELECT 1 FROM {self._engine.files(files)} WHERE seq = ? LIMIT 1"  # noqa: S608 - our own file names, quoted
+        return len(self._engine.arrow(statement, [seq])) > 0
 
 
 def _growing(files: list[DataFile]) -> Iterator[tuple[list[DataFile], list[DataFile]]]:

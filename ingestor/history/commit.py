@@ -49,9 +49,7 @@ class Commits:
         actions: list[Any] = [
             AddAction(file.path, file.size_bytes, {"date": file.date}, now_ms, changed, file.stats()) for file in added
         ]
-        actions += [
-            RemoveAction(file.path, changed, now_ms, file.size_bytes, {"date": file.date}) for file in removed
-        ]
+        actions += [RemoveAction(file.path, changed, now_ms, file.size_bytes, {"date": file.date}) for file in removed]
         marks = [Transaction(f"{SHARD}{shard}", seq, now_ms) for shard, seq in watermarks.items()]
         try:
             self._table.create_write_transaction(

@@ -32,7 +32,7 @@ ROW_SCHEMA = pa.schema([*SCHEMA, pa.field("shard", pa.int16(), nullable=False)])
 TABLE_SCHEMA = pa.schema([*ROW_SCHEMA, pa.field("date", pa.string(), nullable=False)])
 
 _RISING = ("seq", "time_fired", "received_at", "journaled_at", "last_changed", "last_updated", "local_time")
-_ENCODING = {name: "DELTA_BINARY_PACKED" for name in _RISING} | {"context_id": "DELTA_BYTE_ARRAY"}
+_ENCODING = dict.fromkeys(_RISING, "DELTA_BINARY_PACKED") | {"context_id": "DELTA_BYTE_ARRAY"}
 _UNIQUE = {*_ENCODING, "event_id"}
 _NAME = re.compile(r"^date=(\d{4,}-\d\d-\d\d)/[0-9a-f]{16}-([0-9a-f]{32})\.parquet$")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

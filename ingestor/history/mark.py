@@ -51,7 +51,8 @@ def read_mark(directory: Path) -> Mark | None:
     body, _, digest = content.rstrip("\n").rpartition("\n")
     if not body or digest_of(body.encode()) != digest:
         raise HistoryCorrupt(
-            str(path), "does not match its own digest. Delete it: the next start then reads and verifies the whole table"
+            str(path),
+            "does not match its own digest. Delete it: the next start then reads and verifies the whole table",
         )
     parsed = json.loads(body)
     return Mark(

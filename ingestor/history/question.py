@@ -42,10 +42,10 @@ _CHECK_BYTES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """Which events, in which order. A text filter may be a comma list: any of them. ``q`` is part of a text, any case.
+    """Which events, in which order. A text filter may be a comma list: any of them. ``q``: part of a text, any case.
 
-    ``start_us`` is inclusive, ``end_us`` exclusive (UTC, microseconds of ``time_fired``). Raises ``QueryError`` when made
-    with a limit, order, kind or cursor that cannot be.
+    ``start_us`` is inclusive, ``end_us`` exclusive (UTC, microseconds of ``time_fired``). Raises ``QueryError`` when
+    made with a limit, order, kind or cursor that cannot be.
     """
 
     home: str | None = None
@@ -84,7 +84,7 @@ class Question:
         return None if self.cursor is None else place_of(self.cursor, self.order)
 
     def filters(self) -> tuple[list[str], list[Any]]:
-        """Return SQL conditions over the event's columns, all to hold, and their values. Cursor and limit are not in."""
+        """Return SQL conditions over the event's columns, all to hold, and their values. Without cursor and limit."""
         conditions: list[str] = []
         values: list[Any] = []
         for name in LISTS:
@@ -112,7 +112,7 @@ class Question:
                 passing = pc.and_(passing, pc.is_in(rows[name], pa.array(wanted, pa.string())))
         if self.q:
             found = [pc.match_substring(pc.utf8_lower(rows[name]), self.q.lower()) for name in _SEARCHED]
-            passing = pc.and_(passing, reduce(pc.or_, [pc.fill_null(column, False) for column in found]))  # noqa: FBT003 - Arrow's own order
+            passing = pc.and_(passing, reduce(pc.or_, [pc.fill_null(column, False) for column in found]))
         times = rows["time_fired"].cast(pa.int64())
         if self.start_us is not None:
             passing = pc.and_(passing, pc.greater_equal(times, self.start_us))
@@ -141,7 +141,7 @@ def cursor_of(order: str, time_us: int, seq: int) -> str:
 
 
 def place_of(cursor: str, order: str) -> tuple[int, int]:
-    """Return the place a cursor stands for. Raises ``QueryError`` for what ``cursor_of`` did not make for this order."""
+    """Return a cursor's place. Raises ``QueryError`` for what ``cursor_of`` did not make for this order."""
     try:
         content = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):

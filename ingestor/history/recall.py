@@ -29,7 +29,7 @@ class Recall:
 
 
 def recall(engine: Engine, files: Sequence[DataFile], wanted: Wanted, *, ids: int) -> Recall:
-    """Return what a shard must know after a restart, for the entities that ``wanted(home, entity_id)`` says are its own.
+    """Return what a shard must know after a restart, for the entities ``wanted(home, entity_id)`` says are its own.
 
     Events without an entity count as everybody's: an id too many in a window does no harm.
     """
@@ -81,7 +81,10 @@ def _ids_in(engine: Engine, files: list[DataFile], wanted: Wanted, most: int) ->
     entities = engine.arrow(f"SELECT DISTINCT home, entity_id FROM {source} WHERE entity_id IS NOT NULL").to_pydict()  # noqa: S608 - our own file names, quoted
     pairs = [pair for pair in zip(entities["home"], entities["entity_id"], strict=True) if wanted(*pair)]
     mine = pa.table(
-        {"home": pa.array([h for h, _ in pairs], pa.string()), "entity_id": pa.array([e for _, e in pairs], pa.string())}
+        {
+            "home": pa.array([h for h, _ in pairs], pa.string()),
+            "entity_id": pa.array([e for _, e in pairs], pa.string()),
+        }
     )
     found = engine.arrow(
         f"SELECT seq, event_id FROM {source}"  # noqa: S608 - our own file names, quoted

@@ -46,14 +46,16 @@ def scrub(directory: Path) -> tuple[log.LogState, Scrubbed]:
     mark = read_mark(directory)
     for damage in _log_damage(directory, mark):
         raise HistoryCorrupt(damage.path, f"{damage.fault}. {RESTORE}")
-    if mark is None and (len(log.versions_in(directory, ".json")) > 1 or log.versions_in(directory, ".checkpoint.parquet")):
+    if mark is None and (
+        len(log.versions_in(directory, ".json")) > 1 or log.versions_in(directory, ".checkpoint.parquet")
+    ):
         mark = _mark_again(directory, report)
     trusted = mark.version if mark else -1
     _drop_checkpoints(directory, mark)
     state = _climb(directory, trusted, report)
     for file in state.files.values():
-        if damage := _size_damage(directory, file):
-            raise HistoryCorrupt(damage.path, f"{damage.fault}. {RESTORE}")
+        if lacking := _size_damage(directory, file):
+            raise HistoryCorrupt(lacking.path, f"{lacking.fault}. {RESTORE}")
     report.orphans = _remove_orphans(directory, state)
     if state.version >= 0 and (mark is None or state.version != mark.version):
         write_mark(directory, mark_of(directory, state, mark))
@@ -73,7 +75,7 @@ def mark_of(directory: Path, state: log.LogState, before: Mark | None) -> Mark:
 
 def verify(directory: Path) -> list[Damage]:
     """Read every byte the table relies on and compare it with its digest. Finds every flipped bit. Changes nothing."""
-    damages = []
+    damages: list[Damage] = []
     try:
         damages += _log_damage(directory, read_mark(directory))
     except HistoryCorrupt as error:

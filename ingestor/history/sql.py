@@ -20,7 +20,7 @@ _SHOWN = ", ".join("lower(hex(event_id)) AS event_id" if name == "event_id" else
 
 
 def answer(engine: Engine, text: str, files: Sequence[DataFile], tail: Any) -> Any:
-    """Run the SELECT and return an Arrow table. Raises ``QueryError`` for anything but one SELECT that DuckDB accepts."""
+    """Run the SELECT and return an Arrow table. Raises ``QueryError`` for all but one valid SELECT."""
     with engine.cursor(tail=tail if len(tail) else ROW_SCHEMA.empty_table()) as cursor:
         try:
             statements = cursor.extract_statements(text)

@@ -19,13 +19,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from ingestor.errors import HistoryError
 from ingestor.event import SCHEMA
 from ingestor.history import compact, log, scrub
 from ingestor.history.disk import make_folder, sync
 from ingestor.history.engine import Engine
 from ingestor.history.fresh import only_new
-from ingestor.history.layout import ROW_SCHEMA, TABLE_SCHEMA, DataFile, dates_of, decode, write_file
+from ingestor.history.layout import ROW_SCHEMA, DataFile, dates_of, decode, write_file
 from ingestor.history.mark import own_folder, read_mark, write_mark
 from ingestor.history.recall import Recall, recall
 
@@ -47,8 +48,8 @@ class Appended:
 class HistoryTable:
     """The writer. Opening it takes the lock, scrubs, and creates the table if there is none; see ``scrubbed``.
 
-    Raises ``HistoryCorrupt`` for damage that the journal cannot mend, ``HistoryError`` if another process writes. Methods
-    may be called from any thread, one at a time is served.
+    Raises ``HistoryCorrupt`` for damage that the journal cannot mend, ``HistoryError`` if another process writes.
+    Methods may be called from any thread, one at a time is served.
     """
 
     def __init__(
@@ -188,7 +189,9 @@ class HistoryTable:
         """Put the newest commit on disk and move the mark. If that fails, nobody knows what is on disk."""
         state = log.advance(self._directory, self._state)
         if state.version != self._state.version + 1:
-            raise HistoryError(str(self._directory), "holds a commit that was not made here. Is another writer at work?")
+            raise HistoryError(
+                str(self._directory), "holds a commit that was not made here. Is another writer at work?"
+            )
         self._sync(log.commit_path(self._directory, state.version))
         before = read_mark(self._directory)
         if state.version % self._checkpoint_commits == 0:
@@ -222,7 +225,9 @@ def _lock(path: Path) -> int:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(held)
-        raise HistoryError(str(path.parent.parent), "is being written by another process. Stop that one first") from None
+        raise HistoryError(
+            str(path.parent.parent), "is being written by another process. Stop that one first"
+        ) from None
     return held
 
 
@@ -241,4 +246,6 @@ def _beyond(batches: Sequence[Any], shard: int, watermark: int | None) -> Any:
     rows = pa.Table.from_batches([batch.cast(SCHEMA) for batch in batches], schema=SCHEMA)
     if watermark is not None and len(rows):
         rows = rows.filter(pc.greater(rows["seq"], watermark))
-    return rows.append_column(ROW_SCHEMA.field("shard"), pa.repeat(pa.scalar(shard, pa.int16()), len(rows))).cast(ROW_SCHEMA)
+    return rows.append_column(ROW_SCHEMA.field("shard"), pa.repeat(pa.scalar(shard, pa.int16()), len(rows))).cast(
+        ROW_SCHEMA
+    )

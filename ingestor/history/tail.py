@@ -84,7 +84,7 @@ class Tail:
                     self._rows = None
 
     def rows(self) -> Any:
-        """Return all rows, of each shard in the journal's order, as ``ROW_SCHEMA``. The same object until they change."""
+        """Return all rows, of each shard in the journal's order, as ``ROW_SCHEMA``. Same object until they change."""
         if self._rows is None:
             parts = [ROW_SCHEMA.empty_table()]
             for number, shard in sorted(self._shards.items()):

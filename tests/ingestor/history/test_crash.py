@@ -59,7 +59,7 @@ for line in sys.stdin:
 
 @pytest.mark.parametrize("deed", ["append", "compact"])
 def test_killed_at_any_step_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path, deed: str) -> None:
-    """Killed before each step that touches the disk: whole commits are adopted, others repeated, no file is left over."""
+    """Killed before each step that touches the disk: whole commits are adopted, others repeated, no file is left."""
     directory = tmp_path / "events"
     table = HistoryTable(directory)
     next_seq = fill(table, 400)

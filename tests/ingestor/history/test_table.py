@@ -196,7 +196,9 @@ def test_recall_gives_the_last_state_and_the_newest_ids_of_own_entities(director
     assert sorted(recall.states["entity_id"].to_pylist()) == sorted(mine)
     assert sorted(recall.states["seq"].to_pylist()) == [392, 394, 396, 398, 400]
     assert recall.states.schema.equals(SCHEMA)
-    rows: list[dict[str, Any]] = DeltaTable(str(directory)).to_pyarrow_table(columns=["seq", "event_id", "entity_id"]).to_pylist()
+    rows: list[dict[str, Any]] = (
+        DeltaTable(str(directory)).to_pyarrow_table(columns=["seq", "event_id", "entity_id"]).to_pylist()
+    )
     own = sorted((row["seq"], row["event_id"]) for row in rows if row["entity_id"] in mine)
     assert recall.event_ids == [event_id for _, event_id in own[-30:]]
 
