@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -96,6 +97,16 @@ async def test_the_documented_event_can_be_posted(client: aiohttp.ClientSession,
         assert answer.status == 200
         check(await answer.json(), operation["responses"]["200"]["content"]["application/json"]["schema"])
     assert json.loads(desk.accepted[0][1][0]) == example
+
+
+async def test_every_line_of_the_guide_is_understood(client: aiohttp.ClientSession) -> None:
+    """No GET that ``docs/API.md`` shows is refused: at most the thing it names does not exist here."""
+    guide = (Path(__file__).parents[2] / "docs/API.md").read_text(encoding="utf-8")
+    paths = re.findall(r'curl "\$API(/[^"]+)"', guide)
+    assert len(paths) > 25
+    for path in paths:
+        async with client.get("/api/v1" + path.replace("<id>", "lamp").replace("users/lamp", "users/anna")) as answer:
+            assert answer.status in (200, 404) or "each has" in await answer.text(), path
 
 
 async def test_problems_have_the_documented_shape(client: aiohttp.ClientSession) -> None:
