@@ -127,9 +127,13 @@ class Graph:
         snapshot = self._homes[home].snapshot()
         return replace(snapshot, version=self._first_version + snapshot.version)
 
-    async def _publish(self) -> None:
+    async def settle(self) -> None:
+        """Return when all who use snapshots have the newest ones."""
+        await self._publish(after_s=0)
+
+    async def _publish(self, after_s: float = PUBLISH_AFTER_S) -> None:
         """Send changed snapshots to all who use them. Whoever is away asks for them when it is back."""
-        await asyncio.sleep(PUBLISH_AFTER_S)
+        await asyncio.sleep(after_s)
         dirty, self._dirty = self._dirty, set()
         for home in dirty:
             snapshot = self._snapshot(home)

@@ -11,6 +11,7 @@ import structlog
 
 from actors import handles
 from actors.intake import Intake
+from actors.opening import Opening
 from ingestor.graph.snapshot import Snapshot
 from ingestor.metadata import SqliteMetadata
 from ingestor.settings import Settings
@@ -49,13 +50,19 @@ class Source:
         """Start reading. ``newest_us``: time of the home's newest stored event, for sources that can resume."""
         if self._reading is not None and not self._reading.done():
             return
-        self._intake = Intake(self._settings)
-        for snapshot in await self._graph.ask("snapshots"):
-            self._intake.set_snapshot(snapshot)
+        intake = self._intake = Intake(self._settings)
+        snapshots = await self._graph.ask("snapshots")
+        for snapshot in snapshots:
+            intake.set_snapshot(snapshot)
+        opening = Opening(
+            intake.put,
+            lambda: self._graph.ask("settle"),
+            known=any(snapshot.home == self._home for snapshot in snapshots),
+        )
         self._source = make_source(self._settings, self._home, newest_us=newest_us)
         loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._reopen_gap)
-        self._reading = loop.create_task(self._read(self._intake))
+        self._reading = loop.create_task(self._read(opening))
         self._alive = loop.create_task(self._stay_alive())
 
     async def set_snapshot(self, snapshot: Snapshot) -> None:
@@ -98,10 +105,11 @@ class Source:
             "flow": self._intake.flow.as_dict() if self._intake else {},
         }
 
-    async def _read(self, intake: Intake) -> None:
+    async def _read(self, opening: Opening) -> None:
         try:
             async for item in self._source.items():
-                await self._take(item, intake)
+                await self._take(item, opening)
+            await opening.release()
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -109,12 +117,13 @@ class Source:
             self._source.health.state, self._source.health.detail = "failed", str(error)
             raise
 
-    async def _take(self, item: SourceItem, intake: Intake) -> None:
+    async def _take(self, item: SourceItem, opening: Opening) -> None:
         if isinstance(item, Batch):
-            await intake.put(item)
+            await opening.batch(item)
         elif isinstance(item, Document):
             self._documents += 1
             await self._graph.ask("put", item.home, item.name, item.content)
+            await opening.document(item.name)
         elif isinstance(item, GapOpened):
             self._open_gaps.add(item.gap_id)
             await asyncio.to_thread(
@@ -141,9 +150,13 @@ class Source:
         self._metadata.put(f"alive.{self._home}", _now_us())
 
     def _reopen_gap(self) -> None:
-        """Record the span in which nobody watched: from the last sign of life to the first event of this run."""
+        """Have the source close, at its first subscription, what an earlier run left open, and the span between."""
         if not self._source.live:
             return
+        for gap in self._metadata.gaps(home=self._home, open_only=True, limit=1000):
+            self._source.begin_gap(
+                from_us=gap["from_us"], reason=gap["reason"], detail=gap["detail"], gap_id=gap["gap_id"]
+            )
         alive_us = self._metadata.get(f"alive.{self._home}")
         if alive_us is not None:
             self._source.begin_gap(from_us=int(alive_us), reason="ingestor_stopped", detail="the ingestor did not run")
