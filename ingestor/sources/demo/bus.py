@@ -76,7 +76,7 @@ class Stamp:
         return f"{self._prefix}.{fraction:06d}+00:00" if fraction else f"{self._prefix}+00:00"
 
 
-class Context(msgspec.Struct, frozen=True):
+class Context(msgspec.Struct, frozen=True, gc=False):
     """Who or what began it. ``json`` is its text."""
 
     id: str
@@ -85,7 +85,7 @@ class Context(msgspec.Struct, frozen=True):
     json: bytes
 
 
-class State(msgspec.Struct, frozen=True):
+class State(msgspec.Struct, frozen=True, gc=False):
     """One state of one entity. ``json`` is its text, the same as new and, later, as old state."""
 
     entity_id: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -223,7 +223,7 @@ class Services:
         duration = data["duration"]
         hours, minutes, seconds = (int(part) for part in duration.split(":"))
         span_s = hours * 3600 + minutes * 60 + seconds
-        ends = (self._times.local() + timedelta(seconds=span_s)).astimezone().isoformat(timespec="seconds")
+        ends = (self._times.local() + timedelta(seconds=span_s)).astimezone(UTC).isoformat(timespec="seconds")
         named = self._named(entity_id)
         idle = {**named, "duration": duration}
         active = {**idle, "finishes_at": ends, "remaining": duration}
