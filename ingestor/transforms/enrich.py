@@ -79,16 +79,13 @@ class Enricher:
         self._states = states
         self._causes = causes or Causes()
         self._homes: dict[str, _Home] = {}
+        self._restores_heard = states.restores
 
     def set_snapshot(self, snapshot: Snapshot) -> None:
         """See a home through this picture from now on."""
         before = self._homes.get(snapshot.home)
-        home = self._homes[snapshot.home] = _Home(snapshot, before)
-        known = self._states.of_home(snapshot.home)
-        for entity_id, place in snapshot.measures.items():
-            state = known.get(entity_id)
-            if state is not None and (before is None or before.snapshot.measures.get(entity_id) != place):
-                home.environments.take(entity_id, state.state, state.state_numeric, state.unit)
+        self._homes[snapshot.home] = _Home(snapshot, before)
+        self._hear(snapshot.home)
 
     def enrich(
         self,
@@ -101,6 +98,10 @@ class Enricher:
         backfilled: bool,
     ) -> dict[str, Any]:
         """Give the columns enrichment adds, by name, for rows that are new; take note of their states."""
+        if self._restores_heard != self._states.restores:
+            self._restores_heard = self._states.restores
+            for name in self._homes:
+                self._hear(name)
         view = self._homes.get(home)
         seen = self._walk(rows, ids, home, view, context, first_seq)
         columns: dict[str, Any] = {
@@ -133,6 +134,14 @@ class Enricher:
         for home, view in self._homes.items():
             fired = live.filter(pc.equal(live.column("home"), home)).column("time_fired")
             _local(view, fired.cast(pa.int64()).to_numpy().astype(np.int64), learn=True)
+
+    def _hear(self, home: str) -> None:
+        """Let the sensors of a home speak by their last states, as far as they are ours."""
+        environments, known = self._homes[home].environments, self._states.of_home(home)
+        for entity_id in environments.measures:
+            state = known.get(entity_id)
+            if state is not None:
+                environments.take(entity_id, state.state, state.state_numeric, state.unit)
 
     def _walk(
         self,

@@ -102,6 +102,7 @@ class LastStates:
         self._homes: dict[str, dict[str, Known]] = {}
         self._bytes: dict[str, int] = {}
         self.evicted = 0
+        self.restores = 0
 
     def __len__(self) -> int:
         return sum(known.state is not None for home in self._homes.values() for known in home.values())
@@ -137,6 +138,7 @@ class LastStates:
 
     def restore(self, table: pa.Table) -> None:
         """Take over the state changes of a table of events (``SCHEMA`` rows, in any order)."""
+        self.restores += 1
         columns = []
         for name in _RESTORED:
             column = table.column(name)

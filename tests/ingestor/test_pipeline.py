@@ -163,6 +163,35 @@ def test_a_restored_pipeline_goes_on_as_the_first_would_have() -> None:
     assert one.events == two.events
 
 
+def test_causes_and_environment_survive_a_restart() -> None:
+    """What a run started before the restart changes after it still names the run; sensors need not speak anew."""
+    run = {"id": "c2", "parent_id": None, "user_id": None}
+    person = {"id": "c1", "parent_id": None, "user_id": "anna"}
+    before = [
+        state_event("sensor.t", "20"),
+        other_event("automation_triggered", {"entity_id": "automation.a"}, context=run),
+        state_event("switch.s", "on", context=person),
+    ]
+    after = [
+        state_event("light.a", "on", context={"id": "c3", "parent_id": "c2", "user_id": None}),
+        state_event("light.b", "on", context={"id": "c4", "parent_id": "c1", "user_id": None}),
+    ]
+    stored = pipeline().process(batch(before)).events
+    assert stored is not None
+    again = pipeline()
+    again.restore(pa.Table.from_batches([stored]))
+    outcome = again.process(batch(after))
+    assert outcome.events is not None
+    lamp, other = outcome.events.to_pylist()
+    assert (lamp["cause"], other["cause"]) == ("automation.a", "user:anna")
+    assert lamp["environment"]["temperature"] == 20
+    only_states = pipeline()
+    only_states.states.restore(pa.Table.from_batches([stored]))
+    outcome = only_states.process(batch(after))
+    assert outcome.events is not None
+    assert outcome.events.column("environment")[0].as_py()["temperature"] == 20
+
+
 def test_an_event_that_breaks_enrichment_goes_alone_to_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its neighbours are stored, numbered without a gap; sent again, it is tried again and no duplicate."""
     one, real = pipeline(), Enricher.enrich
