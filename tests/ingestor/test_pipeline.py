@@ -166,7 +166,7 @@ def test_a_restored_pipeline_goes_on_as_the_first_would_have() -> None:
 def test_causes_and_environment_survive_a_restart() -> None:
     """What a run started before the restart changes after it still names the run; sensors need not speak anew."""
     run = {"id": "c2", "parent_id": None, "user_id": None}
-    person = {"id": "c1", "parent_id": None, "user_id": "anna"}
+    person: dict[str, object] = {"id": "c1", "parent_id": None, "user_id": "anna"}
     before = [
         state_event("sensor.t", "20"),
         other_event("automation_triggered", {"entity_id": "automation.a"}, context=run),
