@@ -14,7 +14,6 @@ import os
 import secrets
 import shutil
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +40,8 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "RAY_SERVE_HAPROXY_NBTHREAD": "1",
     "RAY_SERVE_HAPROXY_H2_BE_MAX_CONCURRENT_STREAMS": "1",
     "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
 }
 
 #: Ports that Ray and Serve use among themselves; each gets a free one, so that two products live on one machine.
@@ -56,7 +57,10 @@ INNER_PORTS: Final = (
 
 @contextmanager
 def own_data(settings: Settings) -> Iterator[None]:
-    """Hold the data directory: a second program on it is refused with a ``ConfigError``."""
+    """Hold the data directory: a second program on it is refused with a ``ConfigError``.
+
+    Whoever holds it may end what an earlier program on it left running.
+    """
     run = settings.data_dir / "run"
     run.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings.data_dir.chmod(0o700)
@@ -70,6 +74,7 @@ def own_data(settings: Settings) -> Iterator[None]:
                 f"{settings.data_dir} is in use by another HA Ingestor",
                 "Stop that one, or choose another data_dir",
             ) from None
+        end_leftovers(settings)
         yield
     finally:
         os.close(lock)
@@ -78,7 +83,6 @@ def own_data(settings: Settings) -> Iterator[None]:
 def start(settings: Settings) -> dict[str, Any]:
     """Start Ray on this machine and connect to it. Returns its addresses."""
     temporary = temporary_dir(settings)
-    _end_leftovers(temporary)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(mode=0o700)
     os.environ.update(_environment(settings, temporary))
@@ -100,6 +104,16 @@ def start(settings: Settings) -> dict[str, Any]:
         "session": context["session_dir"],
         "logs": f"{temporary}/session_latest",
     }
+
+
+def pillars() -> list[psutil.Process]:
+    """Give the two processes that Ray cannot lose and restart by itself. Call after ``start``."""
+    return [each for each in psutil.Process().children(recursive=True) if each.name() in {"gcs_server", "raylet"}]
+
+
+def fallen(processes: list[psutil.Process]) -> list[str]:
+    """Tell which of these processes ended."""
+    return [each.name() for each in processes if not each.is_running() or each.status() == psutil.STATUS_ZOMBIE]
 
 
 def stop() -> None:
@@ -175,19 +189,16 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def _end_leftovers(temporary: Path) -> None:
-    """End processes of an earlier run of this data directory whose own end was not clean (we hold its lock)."""
+def end_leftovers(settings: Settings) -> None:
+    """End what an earlier run on this data directory left behind. Needs the directory's lock."""
+    temporary = str(temporary_dir(settings))
     left = []
     for process in psutil.process_iter(["pid", "cmdline"]):
         with suppress(psutil.Error):
-            if any(str(temporary) in part for part in process.info["cmdline"] or []) or (
-                process.environ().get("RAY_SERVE_HAPROXY_SERVER_STATE_BASE") == str(temporary / "h")
-                and process.pid != os.getpid()
-            ):
+            named = any(temporary in part for part in process.info["cmdline"] or [])
+            if named or process.environ().get("RAY_SERVE_HAPROXY_SERVER_STATE_BASE") == f"{temporary}/h":
                 left.append(process)
     for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(left, timeout=GONE_WITHIN_S)
-    if left:
-        time.sleep(0.1)

@@ -26,7 +26,7 @@ from .output import console, errors, size
 EXIT_CLUSTER_LOST = 1
 REFRESH_S = 1.0
 LINE_EVERY_S = 60.0
-LOST_AFTER_S = 30.0
+ANSWER_WITHIN_S = 10.0
 
 
 class Stop:
@@ -53,8 +53,8 @@ class Stop:
 
 def run(settings: Settings) -> int:
     """Run until a signal. Returns the exit code."""
-    _refuse_taken_ports(settings)
     with cluster.own_data(settings):
+        _refuse_taken_ports(settings)
         stop = Stop()
         try:
             return _run(settings, stop)
@@ -110,20 +110,22 @@ def _show_until_stopped(
 ) -> int:
     import ray
 
-    answered_at = printed_at = time.monotonic()
-    status: dict[str, Any] = ray.get(supervisor.status.remote(), timeout=LOST_AFTER_S)
+    printed_at = time.monotonic()
+    pillars = cluster.pillars()
+    status: dict[str, Any] = ray.get(supervisor.status.remote(), timeout=ANSWER_WITHIN_S)
     with Live(console=console, auto_refresh=False, transient=False) as live:
         if not console.is_terminal:
             console.print(_screen(settings, status, addresses, 0.0, took_s))
         previous, previous_at = status["counts"]["stored"], time.monotonic()
         while not stop.wait(REFRESH_S):
+            if lost := cluster.fallen(pillars):
+                errors.print(
+                    f"ha-ingestor: Ray lost its {' and '.join(lost)}. Start again: nothing acknowledged is lost."
+                )
+                return EXIT_CLUSTER_LOST
             try:
-                status = ray.get(supervisor.status.remote(), timeout=LOST_AFTER_S)
-                answered_at = time.monotonic()
-            except ray.exceptions.RayError as error:
-                if time.monotonic() - answered_at > LOST_AFTER_S or not ray.is_initialized():
-                    errors.print(f"ha-ingestor: Ray was lost ({type(error).__name__}). Start again: nothing is lost.")
-                    return EXIT_CLUSTER_LOST
+                status = ray.get(supervisor.status.remote(), timeout=ANSWER_WITHIN_S)
+            except ray.exceptions.RayError:
                 continue
             stored, now = status["counts"]["stored"], time.monotonic()
             rate = (stored - previous) / max(now - previous_at, 1e-3)

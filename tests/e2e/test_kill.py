@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.product import Product
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 ENTITIES = 40
 BATCH = 25
@@ -147,7 +147,9 @@ def _all_well(status: dict[str, Any]) -> bool:
         "ray::Source",
         "ray::Supervisor",
         "ray::ServeReplica:questions",
+        "ray::ServeReplica:streams",
         "ray::ServeController",
+        "haproxy",
     ],
 )
 def test_any_one_process_may_be_killed(product: Product, oracle: Oracle, title: str) -> None:
@@ -163,6 +165,24 @@ def test_any_one_process_may_be_killed(product: Product, oracle: Oracle, title: 
         killed_after = len(oracle.acknowledged)
         _wait_for(lambda: len(oracle.acknowledged) >= killed_after + 3 * BATCH)
     product.wait_until(_all_well, what=f"recovery after {title} was killed")
+    pids = {victim.pid for victim in victims}
+    _wait_for(lambda: (now := product.named(title)) and not pids & {each.pid for each in now})
+    _check(product, oracle)
+
+
+@pytest.mark.parametrize("name", ["gcs_server", "raylet", "ha-ingestor"])
+def test_a_process_that_ray_cannot_replace_ends_the_product_and_the_next_start_continues(
+    product: Product, oracle: Oracle, name: str
+) -> None:
+    """Ray's own pillars and the command itself: all ends by itself, and nothing acknowledged is lost."""
+    before = len(oracle.acknowledged)
+    with oracle.load():
+        _wait_for(lambda: len(oracle.acknowledged) >= before + 3 * BATCH)
+        family = product.family()
+        next(each for each in family if each.name() == name).kill()
+        psutil.wait_procs(family[:1], timeout=30)
+        assert not product.alive()
+    product.start()
     _check(product, oracle)
 
 

@@ -54,7 +54,7 @@ class Product:
 
     def start(self) -> float:
         """Start it and wait until it is ready. Returns the seconds that took."""
-        began = time.monotonic()
+        began, began_at = time.monotonic(), time.time()
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
                 [COMMAND, "run"],
@@ -67,8 +67,9 @@ class Product:
         while time.monotonic() - began < START_WITHIN_S:
             if self._process.poll() is not None:
                 break
-            with suppress(OSError, AssertionError):
-                if self.request("GET", "/readyz", timeout_s=2)[0] == http.client.OK:
+            with suppress(OSError, AssertionError, KeyError, ValueError):
+                ready = self.request("GET", "/readyz", timeout_s=2)[0] == http.client.OK
+                if ready and self.status()["started_us"] / 1e6 >= began_at:
                     return time.monotonic() - began
             time.sleep(0.1)
         raise AssertionError(f"the product is not ready:\n{self.log.read_text()[-4000:]}")
@@ -100,12 +101,16 @@ class Product:
         root = psutil.Process(self._running().pid)
         return [root, *root.children(recursive=True)]
 
+    def alive(self) -> bool:
+        """Tell whether the command still runs."""
+        return self._running().poll() is None
+
     def named(self, title: str) -> list[psutil.Process]:
         """Give its processes whose title begins so, such as ``ray::Shard``."""
         found = []
         for each in self.family():
             with suppress(psutil.NoSuchProcess):
-                if " ".join(each.cmdline()).startswith(title):
+                if title == each.name() or " ".join(each.cmdline()).startswith(title):
                     found.append(each)
         return found
 
