@@ -44,6 +44,9 @@ QUESTIONS = frozenset(
     },
 )
 
+#: Those that are answered with one thing and not with a list.
+OF_ONE = frozenset({"device", "automation", "related", "dependencies"})
+
 log = structlog.get_logger()
 
 
@@ -90,18 +93,19 @@ class Graph:
             raise NotFound("question", question)
         if home is not None and home not in self._homes:
             raise NotFound("home", home)
-        graphs = [self._homes[home]] if home is not None else list(self._homes.values())
+        asked = [home] if home is not None else list(self._homes)
         answers, unknown = [], NotFound(question, str(next(iter(arguments.values()), "")))
-        for graph in graphs:
+        for name in asked:
             try:
-                answers.append(getattr(graph, question)(**arguments))
+                answers.append((name, getattr(self._homes[name], question)(**arguments)))
             except NotFound as error:
                 unknown = error
-        if answers and all(isinstance(answer, list) for answer in answers):
-            return [item for answer in answers for item in answer]
-        if not answers:
+        if not answers and question in OF_ONE:
             raise unknown
-        return answers[0]
+        if all(isinstance(answer, list) for _, answer in answers):
+            return [{"home": name, **item} for name, answer in answers for item in answer]
+        name, first = answers[0]
+        return {"home": name, **first}
 
     async def status(self) -> dict[str, Any]:
         """Tell what is known of each home."""

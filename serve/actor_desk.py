@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +32,32 @@ READERS = 4
 CATCH_UP_ROWS = 1_000
 HEARTBEAT_S = 4.0
 POLL_S = 0.01
+
+
+class _Place:
+    """Where a stream is: what was looked at (``seen``), and what its client was told of.
+
+    Events that no filter passes move ``seen`` only. Before events of a shard are told, the client is told how far the
+    other shards are, so that each event is a place to resume from.
+    """
+
+    def __init__(self, cursor: Mapping[int, int]) -> None:
+        self.seen, self._told = dict(cursor), dict(cursor)
+
+    def told(self) -> LiveBatch:
+        """Tell the client all that was seen."""
+        self._told = dict(self.seen)
+        return LiveBatch(rows=SCHEMA.empty_table(), cursor=dict(self._told))
+
+    def move(self, shard: int, rows: pa.Table, last_seq: int) -> Iterator[LiveBatch]:
+        """Go on in one shard, and give what the client is to be told of it."""
+        if rows.num_rows:
+            if {**self.seen, shard: 0} != {**self._told, shard: 0}:
+                yield self.told()
+            self._told[shard] = last_seq
+        self.seen[shard] = last_seq
+        if rows.num_rows:
+            yield LiveBatch(rows=rows, cursor=dict(self._told))
 
 
 class ActorDesk:
@@ -76,8 +102,8 @@ class ActorDesk:
         """Listen first, then catch up from the archive, then go on live: no hole between, and no repeat."""
         async with aclosing(self._feed.listen()) as lent:
             listener = await anext(lent)
-            place = dict(cursor) if cursor is not None else await self._read(self._archive.high)
-            yield LiveBatch(rows=SCHEMA.empty_table(), cursor=dict(place))
+            place = _Place(cursor if cursor is not None else await self._read(self._archive.high))
+            yield place.told()
             while True:
                 listener.behind = False
                 async for batch in self._catch_up(place, question):
@@ -85,26 +111,22 @@ class ActorDesk:
                 async for batch in self._follow(listener, place, question):
                     yield batch
 
-    async def _catch_up(self, place: dict[int, int], question: Question) -> AsyncGenerator[LiveBatch, None]:
-        while batches := await self._read(self._archive.after, dict(place), question, CATCH_UP_ROWS):
-            for shard, rows, last_seq in batches:
-                place[shard] = last_seq
-                if rows.num_rows:
-                    yield LiveBatch(rows=rows, cursor=dict(place))
+    async def _catch_up(self, place: _Place, question: Question) -> AsyncGenerator[LiveBatch, None]:
+        while found := await self._read(self._archive.after, dict(place.seen), question, CATCH_UP_ROWS):
+            for shard, rows, last_seq in found:
+                for batch in place.move(shard, rows, last_seq):
+                    yield batch
 
-    async def _follow(
-        self, listener: Listener, place: dict[int, int], question: Question
-    ) -> AsyncGenerator[LiveBatch, None]:
+    async def _follow(self, listener: Listener, place: _Place, question: Question) -> AsyncGenerator[LiveBatch, None]:
         """Go on until the listener falls behind."""
         while not listener.behind:
             live = await listener.next(HEARTBEAT_S)
             if live is None:
-                yield LiveBatch(rows=SCHEMA.empty_table(), cursor=dict(place))
-            elif live.last_seq > place.get(live.shard, 0):
-                rows = await self._read(self._wanted, live, place.get(live.shard, 0), question)
-                place[live.shard] = live.last_seq
-                if rows.num_rows:
-                    yield LiveBatch(rows=rows, cursor=dict(place))
+                yield place.told()
+            elif live.last_seq > (seen := place.seen.get(live.shard, 0)):
+                rows = await self._read(self._wanted, live, seen, question)
+                for batch in place.move(live.shard, rows, live.last_seq):
+                    yield batch
 
     def _wanted(self, live: Live, after_seq: int, question: Question) -> pa.Table:
         table = pa.Table.from_batches([decode(FrameKind.EVENTS, live.payload or b"")])
