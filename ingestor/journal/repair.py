@@ -63,7 +63,8 @@ def _repair(directory: Path, shard: int, disk: Disk) -> Repaired:
             epoch = max(epoch, segment.epoch)
             if name == names[0]:
                 previous, tally = segment.previous, segment.tally
-    if follows > segments.trimmed_mark(directory):
+    trimmed = segments.trimmed_mark(directory)
+    if follows > trimmed:
         disk.close(disk.open(segments.trimmed_path(directory, follows), create=True))
     new = Segment(
         shard=shard,
@@ -76,7 +77,7 @@ def _repair(directory: Path, shard: int, disk: Disk) -> Repaired:
     path = segments.path_of(directory, new.first_seq)
     draft = path.with_name(path.name + ".new")
     salvage = _Salvage(last_seq=follows, epoch=new.epoch)
-    lost_before = [(1, follows)] if follows and not previous else []
+    lost_before = [(trimmed + 1, follows)] if follows > trimmed else []
     fd = disk.open(draft, create=True)
     try:
         offset = len(new.encode())

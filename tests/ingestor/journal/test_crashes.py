@@ -1,0 +1,215 @@
+"""Nothing acknowledged is lost, whatever operation fails and wherever the power goes."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestor.errors import JournalFailed
+from ingestor.journal import JournalReader, JournalWriter, trim
+from ingestor.journal.disk import Disk, RealDisk
+from tests.ingestor.journal.disks import FailingDisk, RememberingDisk
+from tests.ingestor.journal.helpers import check, crash, open_writer, put, read_all, seqs
+
+SEGMENT_BYTES = 2500
+
+
+class Script:
+    """A writer's life in short: commits of one and of several frames, rotation, restarts, a trim."""
+
+    def __init__(self, directory: Path, disk: Disk) -> None:
+        self.directory, self.disk = directory, disk
+        self.appended: list[int] = []
+        self.acknowledged: list[int] = []
+        self.trimmed = self.epoch = 0
+        self.writer: JournalWriter | None = None
+
+    def run(self) -> None:
+        """Play it. Raises ``JournalFailed`` when the disk does."""
+        self._open()
+        self._commit(1)
+        self._commit(2, 3)
+        self._commit(5)
+        self._close()
+        self._open()
+        self._open_anew()
+        self._commit(6, 7)
+        trim(self.directory, through_seq=5, keep_s=0, clock=lambda: 4e9, disk=self.disk)
+        self.trimmed = 5
+        self._commit(8)
+        self._commit(11)
+        self._close()
+
+    def _open(self) -> None:
+        self.writer = open_writer(self.directory, segment_bytes=SEGMENT_BYTES, disk=self.disk)
+        assert self.writer.epoch > self.epoch
+        self.epoch = self.writer.epoch
+
+    def _open_anew(self) -> None:
+        assert self.writer is not None
+        crash(self.writer)
+        self._open()
+
+    def _commit(self, *seqs_of_commit: int) -> None:
+        assert self.writer is not None
+        for seq in seqs_of_commit:
+            put(self.writer, seq)
+            self.appended.append(seq)
+        self.writer.commit()
+        self.acknowledged += seqs_of_commit
+
+    def _close(self) -> None:
+        assert self.writer is not None
+        self.writer.close()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("for_good", [False, True])
+def test_the_nth_operation_fails(memory: Path, code: int, *, for_good: bool) -> None:
+    """For every N: ``JournalFailed`` now and ever after, no sync again, and recovery finds all acknowledged."""
+    operation = 0
+    while True:
+        operation += 1
+        directory = memory / str(operation)
+        disk = FailingDisk(operation, code=code, for_good=for_good)
+        script = Script(directory, disk)
+        try:
+            script.run()
+        except JournalFailed as error:
+            message = str(error)
+        else:
+            assert not disk.failed
+            break
+        assert str(directory) in message
+        assert ("Free space" if code == errno.ENOSPC else "Check the disk") in message
+        _stays_failed(script, disk)
+        _recovers(directory, script)
+        shutil.rmtree(directory)
+    assert operation > 50
+
+
+def _stays_failed(script: Script, disk: FailingDisk) -> None:
+    writer = script.writer
+    if writer is None or writer._failure is None:
+        return
+    syncs = disk.syncs_after_failure
+    for _ in range(2):
+        with pytest.raises(JournalFailed):
+            writer.commit()
+        with pytest.raises(JournalFailed):
+            put(writer, 100)
+    writer.close()
+    assert disk.syncs_after_failure == syncs <= 1
+
+
+def _recovers(directory: Path, script: Script) -> None:
+    if script.writer is not None:
+        crash(script.writer)
+    writer = open_writer(directory)
+    assert writer.epoch > script.epoch
+    assert writer.recovered.lost_after_seq is None
+    put(writer, 1_000)
+    writer.commit()
+    writer.close()
+    frames = read_all(directory)
+    check(frames)
+    kept = seqs(frames)
+    first = JournalReader(directory).trimmed_through
+    assert first <= 5
+    assert kept[-1] == 1_000
+    assert set(script.acknowledged) - set(range(first + 1)) <= set(kept)
+    assert kept[:-1] == [seq for seq in script.appended if seq > first][: len(kept) - 1]
+
+
+def test_every_crash_state_recovers(memory: Path) -> None:
+    """After every operation of the script, every state that a power cut may leave keeps all that was acknowledged."""
+    disk = _Watched("committed")
+    script = Script(memory / "j", disk)
+    states: set[tuple[Any, ...]] = set()
+    torn = 0
+
+    def watch() -> None:
+        nonlocal torn
+        for state in disk.crash_states():
+            known = (tuple(sorted(state.items())), tuple(script.acknowledged), script.trimmed, script.epoch)
+            if known in states:
+                continue
+            states.add(known)
+            directory = memory / "state"
+            directory.mkdir()
+            for name, content in state.items():
+                (directory / name).write_bytes(content)
+            torn += _keeps_promises(directory, script)
+            shutil.rmtree(directory)
+
+    disk.watch = watch
+    script.run()
+    assert len(states) > 150
+    assert torn > 20
+
+
+class _Watched(RememberingDisk):
+    watch: Callable[[], None] = staticmethod(lambda: None)
+
+    def _after(self) -> None:
+        self.watch()
+
+
+def _keeps_promises(directory: Path, script: Script) -> bool:
+    """Check one state. Returns whether something torn was cut off."""
+    check(read_all(directory))
+    writer = open_writer(directory, disk=RealDisk())
+    assert writer.epoch > script.epoch
+    assert writer.recovered.lost_after_seq is None
+    put(writer, 1_000)
+    writer.commit()
+    writer.close()
+    frames = read_all(directory)
+    check(frames)
+    kept, first = seqs(frames), JournalReader(directory).trimmed_through
+    assert first in (0, 1, 3, 5)
+    assert set(script.acknowledged) - set(range(first + 1)) <= set(kept)
+    assert kept == [*[seq for seq in script.appended if seq > first][: len(kept) - 1], 1_000]
+    return writer.recovered.bytes_dropped > 0
+
+
+def test_one_commit_covers_all_appends_before_it(memory: Path) -> None:
+    """Threads that commit at the same time are all acknowledged by few syncs, and each finds its frame on disk."""
+    disk = _Counting()
+    writer = open_writer(memory / "j", disk=disk)
+    before, appending = disk.syncs, threading.Lock()
+    faults: list[str] = []
+    numbers = iter(range(1, 401))
+
+    def work() -> None:
+        for _ in range(50):
+            with appending:
+                seq = next(numbers)
+                put(writer, seq)
+            writer.commit()
+            if JournalReader(memory / "j").committed_seq() < seq:
+                faults.append(f"{seq} was acknowledged and is not committed")
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    writer.close()
+    assert faults == []
+    assert seqs(read_all(memory / "j")) == list(range(1, 401))
+    assert disk.syncs - before <= 400
+
+
+class _Counting(RealDisk):
+    syncs = 0
+
+    def fdatasync(self, fd: int) -> None:
+        self.syncs += 1
+        super().fdatasync(fd)
