@@ -40,6 +40,7 @@ QUESTIONS = frozenset(
         "dependencies",
         "related",
         "nodes",
+        "sharing",
         "dead_references",
     },
 )
@@ -65,6 +66,7 @@ class Graph:
         self._first_version = time.time_ns() // 1000
         self._readers: dict[int, JournalReader] = {}
         self._dirty: set[str] = set()
+        self._telling = asyncio.Lock()
         self._publishing: asyncio.Task[None] | None = None
         self._observing: asyncio.Task[None] | None = None
 
@@ -79,9 +81,7 @@ class Graph:
         changed = graph.put(name, content)
         await asyncio.to_thread(self._metadata.put_document, home, name, content)
         if changed:
-            self._dirty.add(home)
-            if self._publishing is None or self._publishing.done():
-                self._publishing = asyncio.get_running_loop().create_task(self._publish())
+            self._publish_soon(home)
 
     async def snapshots(self) -> list[Snapshot]:
         """Give the current picture of every home."""
@@ -131,6 +131,11 @@ class Graph:
         snapshot = self._homes[home].snapshot()
         return replace(snapshot, version=self._first_version + snapshot.version)
 
+    def _publish_soon(self, home: str) -> None:
+        self._dirty.add(home)
+        if self._publishing is None or self._publishing.done():
+            self._publishing = asyncio.get_running_loop().create_task(self._publish())
+
     async def settle(self) -> None:
         """Return when all who use snapshots have the newest ones."""
         await self._publish(after_s=0)
@@ -138,6 +143,12 @@ class Graph:
     async def _publish(self, after_s: float = PUBLISH_AFTER_S) -> None:
         """Send changed snapshots to all who use them. Whoever is away asks for them when it is back."""
         await asyncio.sleep(after_s)
+        async with self._telling:
+            await self._tell_all()
+        if self._dirty:
+            self._publishing = asyncio.get_running_loop().create_task(self._publish())
+
+    async def _tell_all(self) -> None:
         dirty, self._dirty = self._dirty, set()
         for home in dirty:
             snapshot = self._snapshot(home)
@@ -149,17 +160,15 @@ class Graph:
             )
             away = [user.name for user, answer in zip(users, told, strict=True) if isinstance(answer, BaseException)]
             log.info("snapshot.published", home=home, version=snapshot.version, away=away)
-        if self._dirty:
-            self._publishing = asyncio.get_running_loop().create_task(self._publish())
 
     async def _observe(self) -> None:
         """Follow the journals and tell each home's graph which automations ran, and because of what."""
         while True:
             await asyncio.sleep(OBSERVE_EVERY_S)
-            for event in await asyncio.to_thread(self._triggered):
-                graph = self._homes.get(event.pop("home"))
-                if graph is not None:
-                    graph.observe(**event)
+            for run in await asyncio.to_thread(self._triggered):
+                home = run.pop("home")
+                if home in self._homes and self._homes[home].observe(**run):
+                    self._publish_soon(home)
 
     def _triggered(self) -> list[dict[str, Any]]:
         found = []

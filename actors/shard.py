@@ -153,7 +153,7 @@ class Shard:
         log.info("shard.recovered", shard=self._number, epoch=self._journal.epoch, entities=len(self._states))
 
     def _journaled(self, watermarks: dict[int, int]) -> list[pa.Table]:
-        """Read what the table does not have yet: of our own journal all, of others (were there other shards?) ours."""
+        """Read what the table does not have yet, from every journal: there may have been another number of shards."""
         found = []
         for number in shards_in(self._journals):
             reader = JournalReader(self._journals / str(number), after_seq=watermarks.get(number, 0))
@@ -161,7 +161,7 @@ class Shard:
                 for frame in frames:
                     if frame.kind is FrameKind.EVENTS:
                         rows = pa.Table.from_batches([frame.batch()])
-                        found.append(rows if number == self._number else rows.filter(self._ours(rows)))
+                        found.append(rows.filter(self._ours(rows)))
         return [rows for rows in found if rows.num_rows]
 
     def _ours(self, rows: pa.Table) -> pa.Array:

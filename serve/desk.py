@@ -79,7 +79,7 @@ class Desk(Protocol):
         automation                   entity_id                dict with ``entity_id``; also by its configuration's id
         dependencies                 include_circular (bool)  dict ``{nodes, edges, cycles}``
         related                      node_id, depth?          dict ``{nodes, edges}``
-        dead_references                                       list of dicts
+        dead_references sharing                                list of dicts
         ============================ ======================== ====================================================
         """
         ...

@@ -1,8 +1,8 @@
 """The registries put together: where each entity is, what it measures, and whom a target means.
 
-Two rules for areas. An entity *is* in its own area, else its device's, else that of the nearest device its own hangs
-on (``parent_device_id``, then ``via_device_id``). A service call that names an area *reaches* only what Home Assistant
-would reach: the entity's own area, else its device's, else its parent device's.
+An entity is in its own area, else its device's, else that of the nearest device its own is part of
+(``parent_device_id``); so it is for Home Assistant's own targets. A hub lends its area to nobody: a bulb may hang on it
+from another floor (``via_device_id``).
 """
 
 from __future__ import annotations
@@ -60,8 +60,7 @@ class World:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.by_registry_id = {e.registry_id: key for key, e in facts.entities.items() if e.registry_id}
-        self.area_of_device = {key: self._device_area(key, through_hubs=True) for key in facts.devices}
-        self._reach_of_device = {key: self._device_area(key, through_hubs=False) for key in facts.devices}
+        self.area_of_device = {key: self._device_area(key) for key in facts.devices}
         self.known = facts.entities.keys() | facts.states.keys()
         self._areas: dict[str, str] = {}
         self.entities_of_device: dict[str, list[str]] = defaultdict(list)
@@ -187,9 +186,8 @@ class World:
             self._areas[key] = at
         if not entry.plain or entry.disabled_by:
             return
-        area = entry.area_id or (self._reach_of_device.get(entry.device_id) if entry.device_id else None)
-        if area:
-            self._reached_by_area[area].append(key)
+        if at:
+            self._reached_by_area[at].append(key)
         device = self.facts.devices.get(entry.device_id) if entry.device_id else None
         labels = (*entry.labels, *device.labels) if device else entry.labels
         for label in dict.fromkeys(labels):
@@ -206,7 +204,7 @@ class World:
         device_class = (state.device_class if state else None) or entry.device_class
         return _MEASURES.get((domain, device_class or ""))
 
-    def _device_area(self, device_id: str, *, through_hubs: bool) -> str | None:
+    def _device_area(self, device_id: str) -> str | None:
         seen: set[str] = set()
         key: str | None = device_id
         while key and key not in seen:
@@ -216,5 +214,5 @@ class World:
                 return None
             if device.area_id:
                 return device.area_id
-            key = device.parent_device_id or (device.via_device_id if through_hubs else None)
+            key = device.parent_device_id
         return None

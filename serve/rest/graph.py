@@ -44,3 +44,9 @@ async def nodes(desk: TheDesk, home: Home = None, limit: LimitQuery = LIMIT, cur
 async def dead_references(desk: TheDesk, home: Home = None) -> Response:
     """Automations that read or write what does not exist. All of them, in one page."""
     return answers.value({"items": await desk.graph("dead_references", home=home), "next": None})
+
+
+@router.get("/sharing", response_model=Listing[dict[str, Any]], summary="Entities that several automations change")
+async def sharing(desk: TheDesk, home: Home = None) -> Response:
+    """Entities with more than one writer, the most contended first, with all writers and readers. In one page."""
+    return answers.value({"items": await desk.graph("sharing", home=home), "next": None})

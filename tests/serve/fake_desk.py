@@ -177,6 +177,7 @@ class FakeDesk:
             "cycles": [{"home": "home", "id": "c1", "nodes": ["automation.night"], "steps": []}],
             "nodes": [{"id": "light.kitchen", "kind": "entity", "x": 0.5, "y": 1.0}],
             "dead_references": [],
+            "sharing": [],
         }
         if question == "device":
             return device if arguments["device_id"] == "lamp" else None

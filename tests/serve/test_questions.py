@@ -29,6 +29,7 @@ LISTS = [
     "graph/cycles",
     "graph/nodes",
     "graph/dead-references",
+    "graph/sharing",
     "gaps",
     "quarantine",
 ]

@@ -25,7 +25,7 @@ def test_area_is_the_entitys_own_else_its_devices_else_its_parents() -> None:
         "sensor.strip_power": "kitchen",
         "switch.two": "attic",
         "switch.one": "kitchen",
-        "light.lamp": "office",
+        "light.lamp": None,
         "sensor.nowhere": None,
     }
     assert snapshot.entities["switch.one"].floor_id == "ground"
