@@ -27,8 +27,11 @@ from ingestor.history.recall import latest_states
 from ingestor.history.sql import answer
 from ingestor.history.tail import Tail
 
-#: A question reads so many rows' worth of files first, and eight times as many whenever that was not enough.
+#: A question reads so many rows' worth of files first, and eight times as many whenever that was not enough. The fewer
+#: rows can pass its filters, the more: another look costs more than a few files in vain.
+FIRST_ROWS_UNFILTERED = 4_096
 FIRST_ROWS = 65_536
+FIRST_ROWS_IF_RARE = 1_048_576
 #: So often a reader may find that the journal was trimmed while it looked where to go on.
 REWINDS = 3
 _Answer = TypeVar("_Answer")
@@ -189,7 +192,7 @@ class Archive:
         files.sort(key=lambda file: file.max_us if newest_first else -file.min_us, reverse=True)
         ending = f"ORDER BY time_fired {question.order}, seq {question.order} LIMIT {question.limit + 1}"
         found, tail = ROW_SCHEMA.empty_table(), now.tail
-        for part, rest in _growing(files):
+        for part, rest in _growing(files, _first_rows(question)):
             news = self._select(Snapshot(table=now.table, tail=tail, high={}), part, conditions, values, ending)
             found, tail = _merged(found, news, question), ROW_SCHEMA.empty_table()
             if (
@@ -221,7 +224,7 @@ class Archive:
     ) -> Any:
         ending = f"ORDER BY seq LIMIT {limit}"
         found, tail = ROW_SCHEMA.empty_table(), now.tail
-        for part, rest in _growing(files):
+        for part, rest in _growing(files, FIRST_ROWS):
             news = self._select(
                 Snapshot(table=now.table, tail=tail, high={}),
                 part,
@@ -269,9 +272,15 @@ class Archive:
         return len(self._engine.arrow(statement, [seq])) > 0
 
 
-def _growing(files: list[DataFile]) -> Iterator[tuple[list[DataFile], list[DataFile]]]:
+def _first_rows(question: Question) -> int:
+    if question.is_rare:
+        return FIRST_ROWS_IF_RARE
+    return FIRST_ROWS if question.is_filtered else FIRST_ROWS_UNFILTERED
+
+
+def _growing(files: list[DataFile], first_rows: int) -> Iterator[tuple[list[DataFile], list[DataFile]]]:
     """Cut files into parts of growing size, each with what is left after it. At least one part, if empty."""
-    wanted, at = FIRST_ROWS, 0
+    wanted, at = first_rows, 0
     while True:
         end, rows = at, 0
         while end < len(files) and rows < wanted:

@@ -83,6 +83,16 @@ class Question:
         """The (time_fired in microseconds, seq) after which the page begins."""
         return None if self.cursor is None else place_of(self.cursor, self.order)
 
+    @property
+    def is_filtered(self) -> bool:
+        """Whether anything but time decides what passes."""
+        return bool(self.q) or any(getattr(self, name) for name in LISTS)
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether few of all events can pass: those of an entity, a device, a context or a person, or with a text."""
+        return any((self.entity_id, self.device_id, self.context_id, self.user_id, self.q))
+
     def filters(self) -> tuple[list[str], list[Any]]:
         """Return SQL conditions over the event's columns, all to hold, and their values. Without cursor and limit."""
         conditions: list[str] = []

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ingestor.errors import QueryError
 from ingestor.event import SCHEMA
 from ingestor.history import Archive, HistoryTable, Question
+from ingestor.history import archive as reading
 from ingestor.journal import FrameKind, JournalWriter, Tally, trim
 from tests.ingestor.history.rows import DAY_US, flagged, renumbered
 from tests.support.rows import START_US, make_events, make_quarantined
@@ -65,6 +66,13 @@ class House:
         self._writers[shard].append(kind, batch, first_seq=seqs[0], last_seq=seqs[-1], tally=Tally())
         self._writers[shard].commit()
         self._marks[shard] = seqs[-1]
+
+
+@pytest.fixture(autouse=True)
+def few_rows_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every question look several times, as it would in a large table."""
+    for name in ("FIRST_ROWS_UNFILTERED", "FIRST_ROWS", "FIRST_ROWS_IF_RARE"):
+        monkeypatch.setattr(reading, name, 16)
 
 
 @pytest.fixture
@@ -219,6 +227,44 @@ def test_a_snapshot_has_no_hole_and_no_repeat_while_everything_moves(house: Hous
     archive.refresh()
     assert archive.count() == 400
     assert answers > 3
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_commit_between_reading_journal_and_table_makes_no_hole(
+    house: House, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The Historian commits and trims just before, or just after, the journal is read: the answer is whole."""
+    house.journal(make_events(10))
+    archive = Archive(house.data_dir)
+    house.journal(make_events(300, first_seq=11))
+    house.journal(make_events(10, first_seq=311))
+    read = archive._tail.refresh
+
+    def meanwhile(watermarks: Any) -> bool:
+        monkeypatch.undo()
+        if moment == "before":
+            house.commit()
+            house.trim()
+        try:
+            return read(watermarks)
+        finally:
+            if moment == "after":
+                house.commit()
+                house.trim()
+
+    monkeypatch.setattr(archive._tail, "refresh", meanwhile)
+    archive.refresh()
+    assert sorted(seqs(archive.events(Question(limit=1_000)).rows)) == list(range(1, 321))
+
+
+def test_older_files_are_read_when_they_may_hold_newer_events(house: House) -> None:
+    """Files overlap in time, as after a late event: the newest of all come first, not those of the last file."""
+    for number in range(5):
+        house.journal(make_events(20, first_seq=1 + 20 * number, start_us=START_US + 10 * number, step_us=1_000))
+        house.commit()
+    every = [(row["time_fired"], row["seq"]) for row in Archive(house.data_dir).sql("FROM events").to_pylist()]
+    page = Archive(house.data_dir).events(Question(limit=15)).rows.to_pylist()
+    assert [(row["time_fired"], row["seq"]) for row in page] == sorted(every, reverse=True)[:15]
 
 
 def test_a_reader_that_was_left_behind_goes_on_at_the_table(house: House) -> None:
