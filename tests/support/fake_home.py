@@ -191,11 +191,11 @@ class FakeHome:
             await self._runner.cleanup()
             self._runner = None
 
-    async def subscribed(self, clients: int = 1, *, timeout_s: float = 5.0) -> None:
+    async def subscribed(self, clients: int = 1, *, timeout_s: float = 20.0) -> None:
         """Wait until that many clients are subscribed to events."""
         await self._until(lambda: sum(bool(each.subscriptions) for each in self.clients) >= clients, timeout_s)
 
-    async def asked(self, command: str, times: int = 1, *, timeout_s: float = 5.0) -> None:
+    async def asked(self, command: str, times: int = 1, *, timeout_s: float = 20.0) -> None:
         """Wait until a command was received that often, counted since the start."""
         await self._until(lambda: self.count(command) >= times, timeout_s)
 

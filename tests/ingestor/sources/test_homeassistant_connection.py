@@ -12,7 +12,7 @@ import structlog
 from ingestor.sources.base import Batch, Document, GapClosed, GapOpened
 from ingestor.sources.homeassistant import Backoff, HomeAssistantSource, Timing
 from ingestor.sources.homeassistant.address import websocket_url, without_password
-from tests.ingestor.sources.watching import BRISK, Watch, source_of, watched
+from tests.ingestor.sources.watching import BRISK, IMPATIENT, Watch, source_of, watched
 from tests.support.fake_home import TOKEN, VERSIONS, FakeHome, fake_home
 
 RESTART = b'{"event_type":"call_service","data":{"domain":"homeassistant","service":"restart","service_data":{}}}'
@@ -121,14 +121,14 @@ async def test_a_cable_cut_without_a_word_is_a_gap() -> None:
 async def test_a_half_open_connection_is_found_out() -> None:
     """A home that keeps the connection but says nothing is left after the silence allowed, and not before."""
     loop = asyncio.get_running_loop()
-    async with FakeHome() as home, watched(source_of(home)) as watch:
+    async with FakeHome() as home, watched(source_of(home, timing=IMPATIENT)) as watch:
         await watch.ready()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.5)
         assert not watch.all(GapOpened)
         began_s = loop.time()
         home.go_silent()
         await watch.until(lambda: bool(watch.all(GapOpened)))
-        assert 0.15 < loop.time() - began_s < 1.0
+        assert 0.5 < loop.time() - began_s < 10.0
         home.wake()
         await watch.until(lambda: bool(watch.all(GapClosed)))
     assert [gap.reason for gap in watch.all(GapOpened)] == ["half_open"]
@@ -222,6 +222,28 @@ async def test_stop_ends_within_two_seconds_and_gives_what_was_read() -> None:
         assert asyncio.get_running_loop().time() - began_s < 1.5
         await watch.stop()
         assert watch.events() == burst
+
+
+async def test_a_loss_is_recorded_even_if_stop_comes_before_anybody_noticed() -> None:
+    """The consumer stands still, the connection is lost, then comes stop: the events come out, and the gap."""
+    async with FakeHome() as home:
+        source = source_of(home, ready_bytes=1, backoff=Backoff(first_s=50))
+        watch = Watch(source)
+        await watch.ready()
+        watch.running.clear()
+        home.emit([ONE])
+        await home.drained()
+        await asyncio.sleep(0.1)
+        home.emit([ONE, ONE])
+        await home.drained()
+        await asyncio.sleep(0.1)
+        home.emit([ONE])
+        await home.drained()
+        await home.disconnect()
+        await asyncio.sleep(0.1)
+        await watch.stop()
+    assert watch.events() == [ONE] * 4
+    assert [gap.reason for gap in watch.all(GapOpened)] == ["disconnect"]
 
 
 @pytest.mark.parametrize("state", ["unreachable", "silent", "refused"])

@@ -10,7 +10,7 @@ import pytest
 
 from ingestor.event import KIND_OF_EVENT_TYPE
 from ingestor.sources.base import DOCUMENT_NAMES, Batch, Document, GapClosed, GapOpened
-from tests.ingestor.sources.watching import source_of, watched
+from tests.ingestor.sources.watching import IMPATIENT, source_of, watched
 from tests.support.fake_home import (
     OPEN_EVENT_TYPES,
     VERSIONS,
@@ -265,11 +265,16 @@ async def test_a_slow_consumer_stops_the_reading_and_what_is_then_dropped_is_an_
 async def test_a_slow_consumer_is_not_taken_for_a_dead_home() -> None:
     """While reading stands still because of us, silence proves nothing."""
     event = b'{"event_type":"big","data":"' + b"x" * 3_000 + b'"}'
-    async with FakeHome() as home, watched(source_of(home, queue_bytes=50_000, ready_bytes=50_000)) as watch:
+    async with (
+        FakeHome() as home,
+        watched(
+            source_of(home, queue_bytes=50_000, ready_bytes=50_000, timing=IMPATIENT),
+        ) as watch,
+    ):
         await watch.ready()
         watch.running.clear()
         home.emit([event] * 600)
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(2.5)
         watch.running.set()
         await watch.until(lambda: len(watch.events()) == 600)
         await asyncio.sleep(0.3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, cast
 
 import aiohttp
@@ -77,3 +78,29 @@ async def test_silence_is_counted_from_when_reading_went_on() -> None:
     loss = await running
     assert loss.reason == "half_open"
     assert loop.time() - went_on_s >= 0.29
+
+
+async def test_the_frames_are_closed_even_if_reading_is_cancelled_while_it_ends() -> None:
+    """A loss and a stop in the same moment must not leave the cutter waiting for ever."""
+    ws = cast("aiohttp.ClientWebSocketResponse[Any]", _TwoFrames())
+    connection = Connection(ws, timing=Timing(silence_s=0.05), queue_bytes=100, clock=lambda: 0.0)
+    running = asyncio.create_task(connection.run())
+    while not connection._lost:  # noqa: ASYNC110 - the very turn of the loop in which it is lost
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    frames = [await asyncio.wait_for(connection.frames.get(), 1) for _ in range(3)]
+    assert [frame is None for frame in frames] == [False, False, True]
+
+
+async def test_a_process_that_was_held_up_does_not_blame_the_home() -> None:
+    """After a pause of our own, the silence is counted anew."""
+    timing = Timing(ping_every_s=0.2, silence_s=0.3)
+    ws = cast("aiohttp.ClientWebSocketResponse[Any]", _TwoFrames())
+    connection = Connection(ws, timing=timing, queue_bytes=100, clock=lambda: 0.0)
+    running = asyncio.create_task(connection.run())
+    await asyncio.sleep(0.05)
+    time.sleep(0.6)  # noqa: ASYNC251 - the pause is the point
+    went_on_s = asyncio.get_running_loop().time()
+    assert (await running).reason == "half_open"
+    assert asyncio.get_running_loop().time() - went_on_s >= 0.29

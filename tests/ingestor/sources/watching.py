@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ingestor.sources.base import Batch, Document, GapClosed, GapOpened, SourceItem
@@ -12,7 +13,9 @@ from ingestor.sources.homeassistant import Backoff, Freshness, HomeAssistantSour
 from tests.support.fake_home import TOKEN, FakeHome
 
 QUICK = Backoff(first_s=0.02, cap_s=0.1, refused_first_s=0.1, refused_cap_s=0.4, stable_s=60.0)
-BRISK = Timing(connect_s=2.0, ping_every_s=0.1, silence_s=0.3, command_s=5.0, close_s=0.2)
+BRISK = Timing(connect_s=10.0, ping_every_s=0.5, silence_s=10.0, command_s=10.0, close_s=0.2)
+#: For tests of silence itself; all others must not take a busy machine for a dead home.
+IMPATIENT = replace(BRISK, ping_every_s=0.2, silence_s=1.0)
 FRESH = Freshness(quiet_s=0.05, persons_quiet_s=0.1, retry_s=0.2)
 Item = TypeVar("Item", Batch, Document, GapOpened, GapClosed)
 
@@ -48,7 +51,7 @@ class Watch:
         """Return the names of the documents seen."""
         return {each.name for each in self.all(Document)}
 
-    async def until(self, holds: Callable[[], bool], *, timeout_s: float = 5.0) -> None:
+    async def until(self, holds: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
         """Wait for a condition on what was yielded."""
         async with asyncio.timeout(timeout_s):
             while not holds():
