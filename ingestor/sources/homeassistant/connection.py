@@ -89,21 +89,24 @@ class Connection:
         return hello.ha_version or "unknown"
 
     async def run(self) -> Loss:
-        """Read until the connection is lost, and tell how. Cancelling stops the reading."""
+        """Read until the connection is lost, and tell how. Cancelling stops the reading.
+
+        However it ends, ``frames`` is closed after the last frame is in it.
+        """
         tasks = [asyncio.ensure_future(self._read()), asyncio.ensure_future(self._ping())]
+        tasks[0].add_done_callback(lambda _: self.frames.close())
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return next(iter(done)).result()
         finally:
             self._lost = True
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self.frames.close()
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(ConnectionLost("Home Assistant", "went away before it answered"))
                     future.exception()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def call(self, command: str, *, stream: Stream | None = None, **fields: Any) -> Answer:
         """Send a command and wait for its answer. ``stream``: what the events that carry its id are.
@@ -163,15 +166,20 @@ class Connection:
         self._proofs.clear()
 
     async def _ping(self) -> Loss:
-        """Ask for a sign of life every ``ping_every_s``; give up after ``silence_s`` without one."""
+        """Ask for a sign of life every ``ping_every_s``; give up after ``silence_s`` without one.
+
+        If this process itself was held up, the silence proves nothing, and is counted from now.
+        """
         loop = asyncio.get_running_loop()
         next_ping_s = loop.time() + self._timing.ping_every_s
         while True:
-            dead_s = self._heard_s + self._timing.silence_s
-            await asyncio.sleep(max(0.0, min(next_ping_s, dead_s) - loop.time()) if self._reading else 0.05)
+            due_s = min(next_ping_s, self._heard_s + self._timing.silence_s)
+            await asyncio.sleep(max(0.0, due_s - loop.time()) if self._reading else 0.05)
             now_s = loop.time()
             if not self._reading:
                 continue
+            if now_s - due_s > self._timing.ping_every_s / 2:
+                self._heard_s = next_ping_s = now_s
             if now_s >= self._heard_s + self._timing.silence_s:
                 detail = f"no sign of life for {self._timing.silence_s:g} s, though pinged"
                 return Loss(reason="half_open", detail=detail, from_us=self.heard_us)

@@ -1,7 +1,4 @@
-"""The Home Assistant source: connect, subscribe, read, and come back for ever; every span unseen is a gap record.
-
-Subscribing comes before reading states: what changes in between is seen twice rather than not at all.
-"""
+"""The Home Assistant source: connect, read, and come back for ever; every span unseen is a gap record."""
 
 from __future__ import annotations
 
@@ -21,13 +18,12 @@ from ingestor.sources.base import Batch, Document, GapClosed, GapOpened, SourceH
 from ingestor.sources.homeassistant.address import websocket_url, without_password
 from ingestor.sources.homeassistant.backoff import Backoff
 from ingestor.sources.homeassistant.connection import LARGEST_FRAME_BYTES, Connection, Loss, Timing
-from ingestor.sources.homeassistant.cutter import NAME, BatchLimits, Cutter
-from ingestor.sources.homeassistant.documents import EVERY, Documents, Freshness, keep_reading
-from ingestor.sources.homeassistant.entries import EntryChange, states_as_events
+from ingestor.sources.homeassistant.cutter import NAME, BatchLimits
+from ingestor.sources.homeassistant.documents import Freshness
 from ingestor.sources.homeassistant.gaps import Gaps
 from ingestor.sources.homeassistant.queues import ByteQueue
-from ingestor.sources.homeassistant.signals import Signals
-from ingestor.sources.homeassistant.subscriptions import REMEDY, Missing, subscribe
+from ingestor.sources.homeassistant.session import Ports, Session
+from ingestor.sources.homeassistant.subscriptions import REMEDY, Missing
 
 READY_BYTES: Final = 16 * 1024 * 1024
 STOP_S: Final = 2.0
@@ -137,7 +133,7 @@ class HomeAssistantSource:
             while not self._stopping.is_set():
                 self._subscribed_s = None
                 loss = await self._connect_once(http)
-                if self._stopping.is_set():
+                if loss is None:
                     return
                 if self._subscribed_s is not None and loop.time() - self._subscribed_s >= self._backoff.stable_s:
                     tries = 0
@@ -157,17 +153,17 @@ class HomeAssistantSource:
     async def _note_lost(self, loss: Loss, since_us: int, wait_s: float) -> None:
         """Open the gap. A connection that never was subscribed saw nothing since the source began, or since now."""
         self.health.state = "refused" if loss.reason == "auth_rejected" else "reconnecting"
-        self.health.detail = loss.detail
+        self.health.detail = detail = self._clean(loss.detail)
         from_us = loss.from_us
         if self._subscribed_s is None:
             from_us = self._now_us() if self._gaps.any_open else since_us
-        gap = self._gaps.begin(from_us=from_us, reason=loss.reason, detail=loss.detail)
+        gap = self._gaps.begin(from_us=from_us, reason=loss.reason, detail=detail)
         if gap is not None:
             await self._emit(gap)
-        log.warning("source.disconnected", home=self._home, reason=loss.reason, detail=loss.detail, retry_s=wait_s)
+        log.warning("source.disconnected", home=self._home, reason=loss.reason, detail=detail, retry_s=wait_s)
 
-    async def _connect_once(self, http: aiohttp.ClientSession) -> Loss:
-        """Live through one connection, from the handshake to its end, and tell how it ended."""
+    async def _connect_once(self, http: aiohttp.ClientSession) -> Loss | None:
+        """Live through one connection from its handshake on, and tell how it was lost. ``None``: ``stop`` ended it."""
         opening = asyncio.create_task(self._open(http))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -179,15 +175,17 @@ class HomeAssistantSource:
         if isinstance(opened, Loss):
             return opened
         if isinstance(opened, asyncio.CancelledError):
-            return Loss(reason="disconnect", detail="the ingestor stops", from_us=self._now_us())
+            return None
         if isinstance(opened, BaseException):
             raise opened
         connection, ws = opened
+        ports = Ports(emit=self._emit, subscribed=self._note_connected, missing=self._note_missing, now_us=self._now_us)
+        session = Session(connection, home=self._home, limits=self._limits, freshness=self._freshness, ports=ports)
+        self._connection = connection
         try:
-            return await self._read(connection)
-        except ConnectionLost as error:
-            return Loss(reason="disconnect", detail=self._clean(str(error)), from_us=connection.heard_us)
+            return await session.run(self._stopping)
         finally:
+            self._connection = None
             await ws.close()
 
     async def _open(self, http: aiohttp.ClientSession) -> tuple[Connection, _WebSocket] | Loss:
@@ -204,7 +202,7 @@ class HomeAssistantSource:
         except aiohttp.WSServerHandshakeError as error:
             return Loss(reason="disconnect", detail=_refusal(self._where, error.status), from_us=now_us)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            fault = self._clean(str(error)) or "no answer in time"
+            fault = str(error) or "no answer in time"
             return Loss(reason="disconnect", detail=f"{self._where} cannot be reached: {fault}", from_us=now_us)
         connection = Connection(ws, timing=self._timing, queue_bytes=self._queue_bytes, clock=self._clock)
         authenticated = False
@@ -212,76 +210,19 @@ class HomeAssistantSource:
             self.health.version = await connection.authenticate(self._token.get_secret_value())
             authenticated = True
         except AuthRejected as error:
-            return Loss(reason="auth_rejected", detail=f"{self._clean(str(error))}. {RENEW}", from_us=now_us)
+            return Loss(reason="auth_rejected", detail=f"{error}. {RENEW}", from_us=now_us)
         except ConnectionLost as error:
-            return Loss(reason="disconnect", detail=self._clean(str(error)), from_us=now_us)
+            return Loss(reason="disconnect", detail=str(error), from_us=now_us)
         finally:
             if not authenticated:
                 await ws.close()
         return connection, ws
 
-    async def _read(self, connection: Connection) -> Loss:
-        """Read an authenticated connection to its end; all that was read has been emitted on return."""
-        documents = Documents(connection, home=self._home, freshness=self._freshness, emit=self._emit)
-        signals = Signals(asyncio.get_running_loop().time)
-        cutter = Cutter(
-            connection,
-            home=self._home,
-            limits=self._limits,
-            emit=self._emit,
-            observe=lambda event: documents.mark(signals.stale_after(event)),
-            observe_entries=lambda changes: _note_entries(documents, changes),
-        )
-        self._connection = connection
-        cutting = asyncio.create_task(cutter.run())
-        reading = asyncio.create_task(connection.run())
-        setting_up = asyncio.create_task(self._set_up(connection, documents))
-        stopping = asyncio.create_task(self._stopping.wait())
-        try:
-            await asyncio.wait({cutting, reading, setting_up, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if setting_up.done():
-                await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED, timeout=CLOSES_WITHIN_S)
-            reading.cancel()
-            ended = (await asyncio.gather(reading, return_exceptions=True))[0]
-            await cutting
-        finally:
-            for task in (setting_up, stopping, reading, cutting):
-                task.cancel()
-            failed = (await asyncio.gather(setting_up, stopping, reading, cutting, return_exceptions=True))[0]
-            self._connection = None
-        if isinstance(failed, Exception) and not isinstance(failed, ConnectionLost):
-            log.error("source.setup_failed", home=self._home, exc_info=failed)
-        if isinstance(ended, Loss):
-            return _explained(ended, signals)
-        if isinstance(failed, ConnectionLost):
-            raise failed
-        return Loss(reason="disconnect", detail="the ingestor ended the connection", from_us=connection.heard_us)
-
-    async def _set_up(self, connection: Connection, documents: Documents) -> None:
-        """Subscribe, close the gaps, read everything, keep it current."""
-        await connection.call("supported_features", features={"coalesce_messages": 1})
-        subscribed = await subscribe(connection)
-        documents.expect_entries()
-        entries = await connection.call("config_entries/subscribe", stream="config_entries")
-        missing = [*subscribed.missing]
-        if not entries.ok:
-            documents.list_entries(None)
-            missing += _missing_entries(entries.code)
-        await self._note_connected(missing)
-        states = await documents.read(EVERY)
-        missing += documents.refused.values()
-        self.health.missing = missing
-        await self._emit(Document(home=self._home, name="missing", content=missing))
-        if states is not None:
-            await self._emit_states(states)
-        log.info("source.read", home=self._home, missing=len(missing))
-        await keep_reading(documents, self._home)
-
     async def _note_connected(self, missing: list[Missing]) -> None:
         self._subscribed_s = asyncio.get_running_loop().time()
         self.health.state, self.health.detail = "connected", ""
         self.health.connects += 1
-        self.health.missing = missing
+        self._note_missing(missing)
         log.info("source.connected", home=self._home, version=self.health.version, connects=self.health.connects)
         now_us = self._now_us()
         for closed in self._gaps.end(now_us):
@@ -291,13 +232,8 @@ class HomeAssistantSource:
         for item in self._gaps.refuse(at_us=now_us, detail=detail):
             await self._emit(item)
 
-    async def _emit_states(self, states: bytes) -> None:
-        events = [*states_as_events(states)]
-        now_us = self._now_us()
-        for at in range(0, len(events), self._limits.events):
-            part = events[at : at + self._limits.events]
-            batch = Batch(home=self._home, source=NAME, received_at_us=now_us, events=part, backfilled=True)
-            await self._emit(batch, sum(map(len, part)))
+    def _note_missing(self, missing: list[Missing]) -> None:
+        self.health.missing = missing
 
     async def _emit(self, item: Batch | Document | GapOpened | GapClosed, size_bytes: int = 256) -> None:
         if isinstance(item, Batch) and not item.backfilled:
@@ -309,28 +245,6 @@ class HomeAssistantSource:
 
     def _now_us(self) -> int:
         return int(self._clock() * 1_000_000)
-
-
-def _note_entries(documents: Documents, changes: list[EntryChange]) -> None:
-    if all(change.type is None for change in changes):
-        documents.list_entries(b"[" + b",".join(bytes(change.entry) for change in changes) + b"]")
-    else:
-        documents.mark(["config_entries"])
-
-
-def _missing_entries(code: str) -> list[Missing]:
-    unknown = "Home Assistant is too old to tell of config entry changes"
-    why = "Home Assistant lets only an administrator subscribe to config entry changes"
-    remedy = "Update Home Assistant" if code == "unknown_command" else REMEDY
-    text = unknown if code == "unknown_command" else why
-    return [{"kind": "integration", "event_type": "config_entry_changed", "why": text, "remedy": remedy}]
-
-
-def _explained(loss: Loss, signals: Signals) -> Loss:
-    """Name the cause the home itself gave: it was told to restart or stop just before."""
-    if signals.leaving is None or loss.reason != "disconnect":
-        return loss
-    return Loss(reason="home_restart", detail=f"{signals.leaving} was called; {loss.detail}", from_us=loss.from_us)
 
 
 def _refusal(where: str, status: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from ingestor.errors import ConnectionLost
@@ -39,19 +38,14 @@ REMEDY: Final = "Use a long-lived access token of an administrator"
 Missing = dict[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subscribed:
-    """What is subscribed. ``refused`` are event types, empty when everything is let through."""
+async def subscribe(connection: Connection) -> list[Missing]:
+    """Subscribe to all events, else one by one; return what stays missing.
 
-    everything: bool
-    missing: tuple[Missing, ...] = ()
-
-
-async def subscribe(connection: Connection) -> Subscribed:
-    """Subscribe to all events, else one by one. Raises ``ConnectionLost`` if not even ``state_changed`` comes."""
+    Raises ``ConnectionLost`` if not even ``state_changed`` comes.
+    """
     everything = await connection.call("subscribe_events", stream="events")
     if everything.ok:
-        return Subscribed(everything=True)
+        return []
     if everything.code != "unauthorized":
         raise ConnectionLost("Home Assistant", f"refused the subscription: {everything.message or everything.code}")
     answers = await asyncio.gather(
@@ -60,7 +54,16 @@ async def subscribe(connection: Connection) -> Subscribed:
     allowed = {name for name, answer in zip(OPEN_EVENT_TYPES, answers, strict=True) if answer.ok}
     if "state_changed" not in allowed:
         raise ConnectionLost("Home Assistant", "refused the subscription even to state_changed")
-    return Subscribed(everything=False, missing=tuple(_missing(allowed)))
+    return [*_missing(allowed)]
+
+
+def missing_entries(code: str) -> Missing:
+    """Tell why config entry changes are missing, from the error code of their subscription."""
+    if code == "unknown_command":
+        why, remedy = "Home Assistant is too old to tell of config entry changes", "Update Home Assistant"
+    else:
+        why, remedy = "Home Assistant lets only an administrator subscribe to config entry changes", REMEDY
+    return {"kind": "integration", "event_type": "config_entry_changed", "why": why, "remedy": remedy}
 
 
 def _missing(allowed: set[str]) -> Iterable[Missing]:

