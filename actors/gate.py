@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import Any
-
-from ingestor.transforms.route import shard_of_event
 
 from actors import handles
 from actors.intake import Intake
@@ -16,6 +15,9 @@ from ingestor.graph.snapshot import Snapshot
 from ingestor.metadata import SqliteMetadata
 from ingestor.settings import Settings
 from ingestor.sources.base import Batch
+from ingestor.transforms.route import shard_of_event
+
+ROOM_FOR_S = 1.0
 
 
 class Gate:
@@ -25,10 +27,15 @@ class Gate:
         self._settings = settings
         self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
         self._intake: Intake | None = None
+        self._room_checked_at = -ROOM_FOR_S
 
     async def accept(self, home: str | None, events: list[bytes], source: str) -> dict[str, Any]:
-        """Take events of a home (the first configured one by default). Raises ``NotFound`` for an unknown home."""
+        """Take events of a home (the first configured one by default).
+
+        Raises ``NotFound`` for an unknown home, ``JournalFull`` when nothing can be written down now.
+        """
         name = self._known(home)
+        await self._check_room()
         receipt = await self._door().put_and_wait(
             Batch(home=name, source=source, received_at_us=time.time_ns() // 1000, events=events),
         )
@@ -77,6 +84,13 @@ class Gate:
     async def status(self) -> dict[str, Any]:
         """Tell the account of events sent to us since this process began."""
         return {"pid": os.getpid(), "flow": self._door().flow.as_dict()}
+
+    async def _check_room(self) -> None:
+        """Refuse at the door instead of queueing what has to wait long; ask the shards at most every second."""
+        if time.monotonic() - self._room_checked_at > ROOM_FOR_S:
+            shards = (handles.shard(number) for number in range(self._settings.shards))
+            await asyncio.gather(*(shard.ask("check_room") for shard in shards))
+            self._room_checked_at = time.monotonic()
 
     def _door(self) -> Intake:
         if self._intake is None:

@@ -14,7 +14,9 @@ import structlog
 
 from actors.handles import ActorAway
 from actors.messages import Flow, Part, Receipt
-from ingestor.errors import Overloaded
+from ingestor.errors import JournalFull, Overloaded
+
+FULL_RETRY_S = 1.0
 
 log = structlog.get_logger()
 
@@ -91,6 +93,10 @@ class Sender:
                 self._flow.resent += len(part.batch.events)
             except Overloaded as error:
                 await asyncio.sleep(error.retry_after_s)
+                continue
+            except JournalFull as error:
+                log.warning("journal.full", shard=self._shard.name, error=str(error))
+                await asyncio.sleep(FULL_RETRY_S)
                 continue
             except Exception as error:
                 log.exception("part.failed", shard=self._shard.name, events=len(part.batch.events), error=str(error))

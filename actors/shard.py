@@ -17,6 +17,7 @@ import structlog
 
 from actors.committer import Committer
 from actors.messages import Part, Receipt, Refusal
+from actors.room import Room
 from ingestor.errors import JournalFailed
 from ingestor.graph.snapshot import Snapshot
 from ingestor.journal import FrameKind, JournalReader, JournalWriter, Tally, shards_in
@@ -55,6 +56,7 @@ class Shard:
             segment_bytes=settings.journal.segment_bytes,
         )
         self._committer = Committer(self._journal)
+        self._room = Room(self._journals / str(number), settings.journal.quota_bytes)
         self._states = LastStates()
         self._window = Window(WINDOW_IDS)
         self._pipeline = Pipeline(shard=number, window=self._window, states=self._states)
@@ -63,8 +65,12 @@ class Shard:
         self._last_event_us = 0
 
     async def ingest(self, part: Part) -> Receipt:
-        """Take a part. On return all of it is on disk, or in quarantine on disk, or known already."""
+        """Take a part. On return all of it is on disk, or in quarantine on disk, or known already.
+
+        Raises ``JournalFull``, with nothing taken, when the history is so far behind that the quota is reached.
+        """
         await self._recover_once()
+        self._room.check()
         first_seq = self._lease(len(part.batch.events))
         outcome = self._pipeline.process(part.batch, part.context, first_seq=first_seq)
         receipt = self._append(part.batch, outcome, first_seq)
@@ -83,6 +89,10 @@ class Shard:
         receipt = self._append(batch, outcome, first_seq)
         await self._committer.commit()
         return receipt
+
+    async def check_room(self) -> None:
+        """Raise ``JournalFull`` when nothing can be taken now."""
+        self._room.check()
 
     async def set_snapshot(self, snapshot: Snapshot) -> None:
         """Enrich from this picture of a home from now on."""
@@ -127,6 +137,8 @@ class Shard:
             "duplicate": tally.duplicate,
             "quarantined": tally.quarantined,
             "conflicts": tally.conflicts,
+            "journal_bytes": self._room.used_bytes(),
+            "full": self._room.full(),
             "commits": self._committer.commits,
             "commit_p50_ms": self._committer.latency_ms(50),
             "commit_p99_ms": self._committer.latency_ms(99),

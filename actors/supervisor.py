@@ -124,6 +124,11 @@ class Supervisor:
             for source in await self._ask_all(self._sources)
             if source.get("state") not in {"connected", "starting"}
         ]
+        reasons += [
+            f"shard {shard['shard']}: its journal reached its quota"
+            for shard in await self._ask_all(self._shards)
+            if shard.get("full")
+        ]
         historian = (await self._ask_all([self._historian]))[0]
         if historian.get("state") == "degraded":
             reasons.append(f"historian: {historian['detail']}")

@@ -48,7 +48,7 @@ class Home(_Section):
 
 
 class Demo(_Section):
-    """The demo home, played when no home is set: ``speed`` times as lively as a real one, ``past_h`` hours of it past."""
+    """The demo home, played when no home is set: ``speed`` times as lively as a real one, after ``past_h`` hours."""
 
     speed: Annotated[float, Field(gt=0, le=10_000)] = 1.0
     past_h: Annotated[float, Field(ge=0, le=24 * 400)] = 24.0
@@ -62,9 +62,10 @@ class Http(_Section):
 
 
 class Journal(_Section):
-    """The write-ahead log. ``segment_bytes``: size at which a file is closed."""
+    """The write-ahead log of one shard: size at which a file is closed, and beyond which nothing more is taken."""
 
     segment_bytes: Annotated[int, Field(ge=4_096)] = 32 * 1024 * 1024
+    quota_bytes: Annotated[int, Field(ge=4_096)] = 8 * 1024 * 1024 * 1024
 
 
 class History(_Section):

@@ -83,7 +83,9 @@ PROBLEMS: dict[type[BaseException], Problem] = {
     UnsupportedType: Problem(415, "unsupported-type", "This type or coding is not read", "Send what detail says."),
     ForeignHost: Problem(421, "foreign-host", "The Host header names someone else", "Use the server's own address."),
     errors.Overloaded: Problem(503, "overloaded", "Busy", "Repeat after Retry-After seconds; repeats are recognised."),
-    errors.JournalFull: Problem(507, "journal-full", "The journal reached its quota", "Free space, or raise it."),
+    errors.JournalFull: Problem(
+        507, "journal-full", "The journal reached its quota", "Free space, or raise journal.quota_bytes."
+    ),
     errors.JournalError: Problem(503, "journal-unavailable", "Events cannot be written down now", "Repeat later."),
     errors.HistoryError: Problem(503, "history-unavailable", "The history cannot be read now", "Repeat later."),
     errors.IngestorError: Problem(503, "unavailable", "A part of the ingestor is away", "Repeat later; see status."),
