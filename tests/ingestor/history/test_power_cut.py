@@ -32,7 +32,7 @@ class Disk:
 
     def _synced(self, handle: int) -> None:
         self._sync(handle)
-        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        path = Path(f"/proc/self/fd/{handle}").readlink()
         if path.is_dir():
             self._folders[str(path)] = {entry.name: entry.stat().st_ino for entry in path.iterdir()}
         else:
