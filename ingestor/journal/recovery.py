@@ -133,7 +133,7 @@ def _chain(directory: Path) -> list[Segment]:
     for before, after in zip([None, *chain], chain, strict=False):
         if after.previous == (before.first_seq if before else 0):
             continue
-        if before or segments.trimmed_mark(directory) < after.follows:
+        if segments.trimmed_mark(directory) < after.follows:
             raise segments.missing(directory, before.follows if before else 0, after.follows)
     return chain
 

@@ -13,7 +13,8 @@ import pytest
 
 from ingestor.errors import JournalFailed
 from ingestor.journal import JournalReader, JournalWriter, trim
-from ingestor.journal.disk import Disk, RealDisk
+from ingestor.journal.disk import Disk, RealDisk, Region
+from ingestor.journal.mark import MarkReader, MarkWriter, newest
 from tests.ingestor.journal.disks import FailingDisk, RememberingDisk
 from tests.ingestor.journal.helpers import check, crash, open_writer, put, read_all, seqs
 
@@ -177,6 +178,44 @@ def _keeps_promises(directory: Path, script: Script) -> bool:
     assert set(script.acknowledged) - set(range(first + 1)) <= set(kept)
     assert kept == [*[seq for seq in script.appended if seq > first][: len(kept) - 1], 1_000]
     return writer.recovered.bytes_dropped > 0
+
+
+def test_a_kill_inside_the_mark_leaves_a_mark(memory: Path) -> None:
+    """Died after any number of bytes of a new mark, the reader has the one before it or the new one, never none."""
+    disk = _HalfMark()
+    writer = MarkWriter(memory, disk)
+    for last_seq in (1, 2, 3):
+        disk.cut = None
+        writer.publish(segment=1, offset=100 * last_seq, last_seq=last_seq, epoch=1)
+        for disk.cut in range(40):
+            before = MarkReader(memory).raw()
+            writer.publish(segment=1, offset=100 * last_seq, last_seq=last_seq + 1, epoch=1)
+            mark = newest(MarkReader(memory).raw())
+            assert mark is not None
+            assert mark.last_seq in (last_seq, last_seq + 1)
+            (memory / "committed").write_bytes(before)
+            writer = MarkWriter(memory, disk)
+
+
+class _HalfMark(RealDisk):
+    cut: int | None = None
+
+    def map(self, path: Path, size: int) -> Region:
+        region = super().map(path, size)
+        disk = self
+
+        class Half:
+            def __getitem__(self, key: slice, /) -> bytes:
+                return region[key]
+
+            def __setitem__(self, key: slice, value: bytes, /) -> None:
+                part = value[: disk.cut]
+                region[key.start : key.start + len(part)] = part
+
+            def close(self) -> None:
+                region.close()
+
+        return Half()
 
 
 def test_one_commit_covers_all_appends_before_it(memory: Path) -> None:

@@ -61,6 +61,21 @@ def test_a_reader_follows_rotation_and_restarts(memory: Path) -> None:
     assert everything == seen
 
 
+def test_a_segment_replaced_while_empty_is_not_missed(memory: Path) -> None:
+    """A writer that restarts twice without a frame replaces its segment; readers that looked meanwhile go on."""
+    fill(memory / "j", [[1]])
+    begun, fresh = JournalReader(memory / "j"), JournalReader(memory / "j", after_seq=1)
+    assert seqs(begun.read()) == [1]
+    for _ in range(2):
+        crash(open_writer(memory / "j"))
+        assert begun.read() == fresh.read() == []
+    writer = open_writer(memory / "j")
+    put(writer, 2)
+    writer.commit()
+    writer.close()
+    assert seqs(begun.read()) == seqs(fresh.read()) == [2]
+
+
 @pytest.mark.parametrize("after_seq", range(25))
 def test_reading_begins_behind_any_position(memory: Path, after_seq: int) -> None:
     """A frame is returned when its last seq lies beyond the position, also one that begins before it."""
