@@ -1,7 +1,7 @@
 """What the table's Delta log says: which files are the table, and how far each shard's journal is in it.
 
 Reads the log itself, a commit at a time, because every answer of the API starts here: knowing that nothing is new
-costs two system calls. Reads only what this program writes (one checkpoint file, no deletion vectors).
+costs a few system calls. Reads only what this program writes (one checkpoint file, no deletion vectors).
 """
 
 from __future__ import annotations

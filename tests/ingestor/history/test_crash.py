@@ -84,13 +84,13 @@ def test_killed_at_any_step_nothing_is_lost_and_nothing_comes_twice(tmp_path: Pa
             table.close()
             if code == 0:
                 break
-            killed, last = killed + 1, last + max(1, last // 4)
+            killed, last = killed + 1, last + max(1, last // 3)
         victims.stdin.close()
     assert killed >= 8
 
 
 def test_killed_at_random_moments_a_replaying_writer_ends_exact(tmp_path: Path) -> None:
-    """A writer that always goes on from the table's own watermark is killed by the clock, ten times."""
+    """A writer that always goes on from the table's own watermark is killed by the clock, four times."""
     directory = tmp_path / "events"
     HistoryTable(directory).close()
     script = (
@@ -104,7 +104,7 @@ def test_killed_at_random_moments_a_replaying_writer_ends_exact(tmp_path: Path) 
         "    table.compact()\n"
     )
     chance = random.Random(7)  # noqa: S311 - moments of death, not secrets
-    for _ in range(6):
+    for _ in range(4):
         with subprocess.Popen(
             [sys.executable, "-c", script, str(directory)],
             stdout=subprocess.PIPE,

@@ -48,7 +48,7 @@ def test_what_append_and_compact_returned_from_survives_a_power_cut(
     house.mkdir()
     directory, next_seq = house / "history" / "events", 1
     table = HistoryTable(directory, compact_files=3, checkpoint_commits=3)
-    for number in range(8):
+    for number in range(6):
         next_seq = fill(table, 100, each=50, first_seq=next_seq)
         if number % 3 == 2:
             assert table.compact() > 0
