@@ -38,20 +38,22 @@ class SqliteMetadata:
     def put_document(self, home: str, name: str, content: Any) -> None:
         """See ``Metadata``."""
         text = orjson.dumps(content)
-        digest = hashlib.blake2b(text, digest_size=16).digest()
+        digest = _digest(text)
         with self._file.reading() as db:
             known = db.execute("SELECT digest FROM documents WHERE home = ? AND name = ?", (home, name)).fetchone()
         if known is not None and known[0] == digest:
             return
-        packed = zstandard.ZstdCompressor(write_checksum=True).compress(text)
+        packed = zstandard.ZstdCompressor().compress(text)
         with self._file.writing() as db:
             db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)", (home, name, digest, packed))
 
     def documents(self, home: str) -> dict[str, Any]:
         """See ``Metadata``."""
         with self._file.reading() as db:
-            rows = db.execute("SELECT name, content FROM documents WHERE home = ? ORDER BY name", (home,)).fetchall()
-        return {name: self._unpack(home, name, packed) for name, packed in rows}
+            rows = db.execute(
+                "SELECT name, digest, content FROM documents WHERE home = ? ORDER BY name", (home,)
+            ).fetchall()
+        return {name: self._unpack(home, name, digest, packed) for name, digest, packed in rows}
 
     def homes(self) -> list[str]:
         """See ``Metadata``."""
@@ -194,13 +196,20 @@ class SqliteMetadata:
         """See ``Metadata``."""
         self._file.close()
 
-    def _unpack(self, home: str, name: str, packed: bytes) -> Any:
+    def _unpack(self, home: str, name: str, digest: bytes, packed: bytes) -> Any:
         try:
-            return orjson.loads(zstandard.ZstdDecompressor().decompress(packed))
-        except (zstandard.ZstdError, orjson.JSONDecodeError) as error:
+            text = zstandard.ZstdDecompressor().decompress(packed)
+        except zstandard.ZstdError:
+            text = b""
+        if _digest(text) != digest:
             raise MetadataCorrupt(
-                str(self._path), f"holds a damaged document {name} of {home}: {error}. Restore the file from a backup"
-            ) from error
+                str(self._path), f"holds a damaged document {name} of {home}. Restore the file from a backup"
+            )
+        return orjson.loads(text)
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def _conditions(wanted: Mapping[str, Any], also: str) -> tuple[str, list[Any]]:
