@@ -27,6 +27,7 @@ from ingestor.settings import Settings
 
 from .desk import LiveBatch
 from .feed import Feed, Listener
+from .refresher import Refresher
 
 READERS = 4
 CATCH_UP_ROWS = 1_000
@@ -67,6 +68,7 @@ class ActorDesk:
         self._settings = settings
         self._archive = Archive(settings.data_dir)
         self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
+        self._refresher = Refresher(self._archive.refresh)
         self._feed = Feed()
         self._readers = asyncio.Semaphore(READERS)
 
@@ -124,7 +126,7 @@ class ActorDesk:
             if live is None:
                 yield place.told()
             elif live.last_seq > (seen := place.seen.get(live.shard, 0)):
-                rows = await self._read(self._wanted, live, seen, question)
+                rows = await asyncio.to_thread(self._wanted, live, seen, question)
                 for batch in place.move(live.shard, rows, live.last_seq):
                     yield batch
 
@@ -192,12 +194,10 @@ class ActorDesk:
         return answer
 
     async def _read(self, function: Any, *arguments: Any) -> Any:
+        """Ask the archive, as it is now or later."""
+        await self._refresher.refreshed()
         async with self._readers:
-            return await asyncio.to_thread(self._fresh, function, *arguments)
-
-    def _fresh(self, function: Any, *arguments: Any) -> Any:
-        self._archive.refresh()
-        return function(*arguments)
+            return await asyncio.to_thread(function, *arguments)
 
 
 def _gap(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,74 @@
+"""Nobody gets an answer older than the question, and those who ask together cost one look."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from serve.refresher import Refresher
+
+
+class Slow:
+    """A refresh that goes on until it is let go. Notes how often it was begun."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.go = threading.Semaphore(0)
+        self.fault: Exception | None = None
+
+    def __call__(self) -> None:
+        self.begun += 1
+        assert self.go.acquire(timeout=5)
+        if self.fault is not None:
+            raise self.fault
+
+
+async def _until_begun(slow: Slow, times: int) -> None:
+    async with asyncio.timeout(5):
+        while slow.begun < times:  # noqa: ASYNC110 - it is begun in a thread
+            await asyncio.sleep(0.001)
+
+
+async def test_who_comes_during_a_refresh_waits_for_the_next_one() -> None:
+    """A refresh that is under way may have looked already: it proves nothing to a later question."""
+    slow = Slow()
+    refresher = Refresher(slow)
+    first = asyncio.create_task(refresher.refreshed())
+    await _until_begun(slow, 1)
+    later = [asyncio.create_task(refresher.refreshed()) for _ in range(10)]
+    await asyncio.sleep(0)
+    slow.go.release()
+    await first
+    await _until_begun(slow, 2)
+    assert not any(task.done() for task in later)
+    slow.go.release()
+    await asyncio.gather(*later)
+    assert slow.begun == 2
+
+
+async def test_a_failure_is_told_to_those_who_waited_for_it_and_to_nobody_else() -> None:
+    """The next question looks again."""
+    slow = Slow()
+    refresher = Refresher(slow)
+    slow.fault = RuntimeError("no disk")
+    slow.go.release()
+    with pytest.raises(RuntimeError, match="no disk"):
+        await refresher.refreshed()
+    slow.fault = None
+    slow.go.release()
+    await refresher.refreshed()
+
+
+async def test_a_question_that_is_cancelled_takes_nothing_from_the_others() -> None:
+    """One client that leaves must not leave the rest waiting."""
+    slow = Slow()
+    refresher = Refresher(slow)
+    leaving, staying = (asyncio.create_task(refresher.refreshed()) for _ in range(2))
+    await _until_begun(slow, 1)
+    leaving.cancel()
+    slow.go.release()
+    await staying
+    await asyncio.gather(leaving, return_exceptions=True)
+    assert leaving.cancelled()
