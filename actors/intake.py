@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ingestor.transforms.route import EntityFilter, Router
-
 from actors import handles
 from actors.messages import Flow, Part, Receipt, Refusal
 from actors.sender import Sender, ShardPort
 from ingestor.graph.snapshot import Snapshot
 from ingestor.settings import Settings
 from ingestor.sources.base import Batch
+from ingestor.transforms.route import EntityFilter, Router
 
 
 class Intake:
@@ -70,7 +69,7 @@ class Intake:
         routed = self._router.route(batch)
         self.flow.received += len(batch.events)
         self.flow.filtered += routed.filtered
-        futures, places = [], []
+        puts, places = [], []
         for shard, part in sorted(routed.parts.items()):
             own = Batch(
                 home=batch.home,
@@ -80,6 +79,6 @@ class Intake:
                 backfilled=batch.backfilled,
             )
             message = Part(batch=own, context=routed.context.get(shard, []))
-            futures.append(await self._senders[shard].put(message))
+            puts.append(self._senders[shard].put(message))
             places.append(part.places)
-        return futures, places
+        return await asyncio.gather(*puts), places

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from actors.handles import ActorAway
+from actors.intake import Intake
 from actors.messages import Flow, Part, Receipt
 from actors.sender import Sender
 from ingestor.errors import Overloaded
+from ingestor.settings import Settings
 from ingestor.sources.base import Batch
 
 
@@ -74,14 +77,14 @@ async def test_a_part_is_repeated_until_acknowledged_and_never_overtaken(make: M
 
 
 async def test_a_full_queue_holds_the_bringer_back(make: Make) -> None:
-    """With four events unacknowledged, the fifth waits, and goes on when there is room."""
+    """With four events unacknowledged, the fifth waits, counted as in flight, and goes on when there is room."""
     shard, flow, sender = await make()
     shard.gate.clear()
     await sender.put(part(b"1", b"2", b"3", b"4"))
     waiting = asyncio.create_task(sender.put(part(b"5")))
     await asyncio.sleep(0.02)
     assert not waiting.done()
-    assert flow.in_flight == 4
+    assert flow.in_flight == 5
     shard.gate.set()
     await asyncio.wait_for(await asyncio.wait_for(waiting, 5), 5)
     assert flow.in_flight == 0
@@ -95,6 +98,26 @@ async def test_a_part_larger_than_the_queue_is_delivered_alone(make: Make) -> No
     await asyncio.wait_for(receipt, 5)
     assert len(shard.taken) == 1
     await sender.close()
+
+
+async def test_nothing_is_unaccounted_for_while_one_shard_has_no_room(tmp_path: Path) -> None:
+    """A batch waits because its first shard is full: all of it is in flight, and the other shard has its part."""
+    shards = [Shard(), Shard()]
+    shards[0].gate.clear()
+    intake = Intake(Settings(data_dir=tmp_path, shards=2), shard=lambda number: shards[number])
+    events = [b'{"event_type":"state_changed","data":{"entity_id":"sensor.n%d"}}' % number for number in range(6_000)]
+    batches = [Batch(home="home", source="test", received_at_us=1, events=events) for _ in range(2)]
+    futures = await intake.put(batches[0])
+    waiting = asyncio.create_task(intake.put(batches[1]))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    assert intake.flow.balance == 0
+    assert intake.flow.received == 12_000
+    assert sum(map(len, shards[1].taken)) == intake.flow.stored > 4_000
+    shards[0].gate.set()
+    await asyncio.wait_for(asyncio.gather(*futures, *await asyncio.wait_for(waiting, 5)), 5)
+    assert (intake.flow.stored, intake.flow.in_flight, intake.flow.balance) == (12_000, 0, 0)
+    await intake.close()
 
 
 async def test_drain_waits_for_the_last_acknowledgement(make: Make) -> None:
