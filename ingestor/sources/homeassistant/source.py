@@ -25,7 +25,7 @@ from ingestor.sources.homeassistant.queues import ByteQueue
 from ingestor.sources.homeassistant.session import Ports, Session
 from ingestor.sources.homeassistant.subscriptions import REMEDY, Missing
 
-READY_BYTES: Final = 16 * 1024 * 1024
+READY_BYTES: Final = 2 * 1024 * 1024
 STOP_S: Final = 2.0
 CLOSES_WITHIN_S: Final = 1.0
 RENEW: Final = "Create a new long-lived access token in Home Assistant (Profile, Security) and set it"
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 class HomeAssistantSource:
     """Reads one home. The token is sent to Home Assistant and shown nowhere else.
 
-    Memory: at most ``queue_bytes`` of unread frames and 16 MiB of unread items, and one frame (up to 128 MiB) more.
+    Memory: at most ``queue_bytes`` of unread frames, ``ready_bytes`` of unread items, and one frame (up to 128 MiB).
     When both are full, reading stops; what Home Assistant then drops is a gap of reason ``overflow``.
     """
 
@@ -57,7 +57,7 @@ class HomeAssistantSource:
         freshness: Freshness | None = None,
         batch_ms: float = 20,
         batch_events: int = 2_000,
-        queue_bytes: int = 64 * 1024 * 1024,
+        queue_bytes: int = 96 * 1024 * 1024,
         ready_bytes: int = READY_BYTES,
     ) -> None:
         self.health = SourceHealth()
