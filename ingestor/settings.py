@@ -1,8 +1,9 @@
 """Settings are read once, from one YAML file and the environment, into one frozen object.
 
-Order: command line > environment > file > default. Environment: ``HA_INGESTOR_<SECTION>__<KEY>``; a secret may stand
-in a file named by the same variable with ``_FILE``. ``HA_URL`` with ``HA_TOKEN`` (or ``HA_TOKEN_FILE``), and the
-``SUPERVISOR_TOKEN`` of a Home Assistant app, make one home of their own.
+Order: command line > environment > file > default. Environment: ``HA_INGESTOR_<SECTION>__<KEY>``, and
+``HA_INGESTOR_CONFIG`` for the file itself; a secret may stand in a file named by the same variable with ``_FILE``; an
+empty variable counts as not set. ``HA_URL`` with ``HA_TOKEN`` (or ``HA_TOKEN_FILE``), and the ``SUPERVISOR_TOKEN`` of a
+Home Assistant app, make one home of their own, in place of one of the same name. No message repeats a secret.
 """
 
 from __future__ import annotations
@@ -13,16 +14,74 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 
 from ingestor.errors import ConfigError
 
 DEFAULT_FILE = Path("ha-ingestor.yaml")
 PREFIX = "HA_INGESTOR_"
 SUPERVISOR_URL = "http://supervisor/core"
+
+#: What was expected, by Pydantic's name of the fault; its own words stand where this table has none.
+EXPECTED: Final = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "a section of `name: value` lines",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "less_than_equal": "at most {le}",
+    "list_type": "a list, such as [one, two]",
+    "model_type": "a section of `name: value` lines",
+    "path_type": "a path",
+    "string_type": "text",
+}
+
+
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number is expected")  # noqa: TRY004 - what Pydantic turns into a fault of this setting
+    return value
+
+
+def _a_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", text):
+        raise ValueError("lower-case letters, digits, - and _ are expected")
+    return text
+
+
+def _an_address(text: str) -> str:
+    if "@" in text:
+        raise ValueError("an address without user and password is expected; the token is enough")
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
+        raise ValueError("an address as in the browser is expected, such as http://homeassistant.local:8123")
+    return text.rstrip("/")
+
+
+def _a_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value().strip()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("one word of printable ASCII is expected, as Home Assistant showed it")
+    return SecretStr(text)
+
+
+def _differing(homes: list[Home]) -> list[Home]:
+    names = [home.name for home in homes]
+    if len(set(names)) != len(names):
+        raise ValueError("two homes have the same name; give each its own")
+    return homes
+
+
+Count = Annotated[int, BeforeValidator(_no_flag)]
+Amount = Annotated[float, BeforeValidator(_no_flag), Field(allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
@@ -40,9 +99,9 @@ class Filter(_Section):
 class Home(_Section):
     """One Home Assistant. ``url`` is its address as a browser would type it."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] = "home"
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
-    token: SecretStr
+    name: Annotated[str, AfterValidator(_a_name)] = "home"
+    url: Annotated[str, AfterValidator(_an_address)]
+    token: Annotated[SecretStr, AfterValidator(_a_secret)]
     include: Filter = Filter()
     exclude: Filter = Filter()
 
@@ -50,58 +109,50 @@ class Home(_Section):
 class Demo(_Section):
     """The demo home, played when no home is set: ``speed`` times as lively as a real one, after ``past_h`` hours."""
 
-    speed: Annotated[float, Field(gt=0, le=10_000)] = 1.0
-    past_h: Annotated[float, Field(ge=0, le=24 * 400)] = 24.0
+    speed: Annotated[Amount, Field(gt=0, le=10_000)] = 1.0
+    past_h: Annotated[Amount, Field(ge=0, le=24 * 400)] = 24.0
 
 
 class Http(_Section):
     """Where the API listens."""
 
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65_535)] = 8080
+    port: Annotated[Count, Field(ge=1, le=65_535)] = 8080
 
 
 class Journal(_Section):
     """The write-ahead log of one shard: size at which a file is closed, and beyond which nothing more is taken."""
 
-    segment_bytes: Annotated[int, Field(ge=4_096)] = 32 * 1024 * 1024
-    quota_bytes: Annotated[int, Field(ge=4_096)] = 8 * 1024 * 1024 * 1024
+    segment_bytes: Annotated[Count, Field(ge=4_096)] = 32 * 1024 * 1024
+    quota_bytes: Annotated[Count, Field(ge=4_096)] = 8 * 1024 * 1024 * 1024
 
 
 class History(_Section):
     """The Delta table. A commit is made after ``commit_rows`` rows or ``commit_s`` seconds, whichever comes first."""
 
-    commit_rows: Annotated[int, Field(ge=1)] = 100_000
-    commit_s: Annotated[float, Field(gt=0)] = 30.0
-    compact_files: Annotated[int, Field(ge=2)] = 20
+    commit_rows: Annotated[Count, Field(ge=1)] = 100_000
+    commit_s: Annotated[Amount, Field(gt=0)] = 30.0
+    compact_files: Annotated[Count, Field(ge=2)] = 20
 
 
 class RayPorts(_Section):
     """Ray's own pages. They listen on loopback and need Ray's token."""
 
     dashboard: bool = True
-    dashboard_port: Annotated[int, Field(ge=1, le=65_535)] = 8265
+    dashboard_port: Annotated[Count, Field(ge=1, le=65_535)] = 8265
 
 
 class Settings(_Section):
     """All settings, checked. Unknown names are refused."""
 
-    homes: list[Home] = Field(default_factory=list)
+    homes: Annotated[list[Home], AfterValidator(_differing)] = Field(default_factory=list)
     data_dir: Path = Path("data")
-    shards: Annotated[int, Field(ge=1, le=64)] = 2
+    shards: Annotated[Count, Field(ge=1, le=64)] = 2
     demo: Demo = Demo()
     http: Http = Http()
     journal: Journal = Journal()
     history: History = History()
     ray: RayPorts = RayPorts()
-
-    @field_validator("homes")
-    @classmethod
-    def _names_differ(cls, homes: list[Home]) -> list[Home]:
-        names = [home.name for home in homes]
-        if len(set(names)) != len(names):
-            raise ValueError("two homes have the same name")
-        return homes
 
 
 def load(
@@ -115,6 +166,8 @@ def load(
     Raises ``ConfigError`` that names the setting, the fault and the next step.
     """
     environment = os.environ if environment is None else environment
+    if file is None and environment.get(f"{PREFIX}CONFIG"):
+        file = Path(environment[f"{PREFIX}CONFIG"])
     values = _read_file(file)
     for name, value in _from_environment(environment):
         _put(values, name, value)
@@ -123,7 +176,7 @@ def load(
             _put(values, dotted.split("."), value)
     home = _home_from_environment(environment)
     if home:
-        values["homes"] = [home, *[h for h in values.get("homes") or [] if h.get("name", "home") != home["name"]]]
+        values["homes"] = _with_home(values.get("homes"), home)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -139,12 +192,11 @@ def _read_file(file: Path | None) -> dict[str, Any]:
             return {}
         raise ConfigError("--config", f"there is no file {file}", "Create it with `ha-ingestor init`")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f":{where.line + 1}" if where else ""
-        fault = getattr(error, "problem", None) or str(error)
-        raise ConfigError(f"{path}{line}", f"cannot be read: {fault}", "Mend the YAML") from None
+        values = _parse(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}", "Name a readable file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(str(path), "is no UTF-8 text", "Save it as UTF-8") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -152,38 +204,90 @@ def _read_file(file: Path | None) -> dict[str, Any]:
     return values
 
 
+class _Yaml(yaml.SafeLoader):
+    """YAML in which a name given twice is a fault, not a silent choice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
+        """Refuse a repeated name."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text: str, origin: str) -> Any:
+    try:
+        return yaml.load(text, _Yaml)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        fault = getattr(error, "problem", None) or str(error) or type(error).__name__
+        fault = " ".join(fault.split())
+        raise ConfigError(origin, f"is no YAML:{line} {fault}", "Mend it, or quote the text") from None
+
+
 def _from_environment(environment: Mapping[str, str]) -> list[tuple[list[str], Any]]:
-    found = []
+    found: list[tuple[list[str], Any]] = []
     for key, text in sorted(environment.items()):
-        if not key.startswith(PREFIX):
-            continue
-        name, value = key.removeprefix(PREFIX), text
-        if name == "CONFIG":
+        name = key.removeprefix(PREFIX)
+        if not key.startswith(PREFIX) or name == "CONFIG" or not text.strip():
             continue
         if name.endswith("_FILE"):
-            name, value = name.removesuffix("_FILE"), _secret_from(key, text)
-        found.append(([part.lower() for part in name.split("__")], yaml.safe_load(value) if value else value))
+            found.append((_path(name.removesuffix("_FILE")), _secret_from(key, text)))
+        else:
+            found.append((_path(name), _parse(text, key)))
     return found
+
+
+def _path(name: str) -> list[str]:
+    return [part.lower() for part in name.split("__")]
 
 
 def _secret_from(key: str, path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        secret = Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigError(key, f"cannot read {path}: {error.strerror}", "Name a readable file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(key, f"{path} is no UTF-8 text", "Name the file that holds the secret") from None
+    if not secret:
+        raise ConfigError(key, f"{path} is empty", "Put the secret into it, on one line")
+    return secret
 
 
 def _put(values: dict[str, Any], path: list[str], value: Any) -> None:
-    for part in path[:-1]:
-        inner = values.setdefault(part, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(".".join(path), f"{part} is not a section", "See the list of settings in README")
-        values = inner
-    values[path[-1]] = value
+    """Set one value; ``homes.0.token`` reaches into the list of homes."""
+    inside: Any = values
+    for depth, part in enumerate(path):
+        key: Any = part
+        if isinstance(inside, list) and part.isdecimal() and int(part) < len(inside):
+            key = int(part)
+        elif not isinstance(inside, dict):
+            raise ConfigError(".".join(path[: depth + 1]), "has no place there", "See the list of settings in README")
+        if depth == len(path) - 1:
+            inside[key] = value
+        else:
+            inside = inside[key] if isinstance(inside, list) else inside.setdefault(key, {})
+
+
+def _with_home(others: Any, home: dict[str, Any]) -> Any:
+    if others is None:
+        return [home]
+    if not isinstance(others, list):
+        return others
+    return [home, *[each for each in others if not _is_named(each, home["name"])]]
+
+
+def _is_named(home: Any, name: str) -> bool:
+    return isinstance(home, dict) and home.get("name", "home") == name
 
 
 def _home_from_environment(environment: Mapping[str, str]) -> dict[str, Any] | None:
-    url, token = environment.get("HA_URL"), environment.get("HA_TOKEN")
+    url, token = environment.get("HA_URL", "").strip(), environment.get("HA_TOKEN", "").strip()
     if not token and environment.get("HA_TOKEN_FILE"):
         token = _secret_from("HA_TOKEN_FILE", environment["HA_TOKEN_FILE"])
     if not url and not token and environment.get("SUPERVISOR_TOKEN"):
@@ -198,21 +302,38 @@ def _home_from_environment(environment: Mapping[str, str]) -> dict[str, Any] | N
         raise ConfigError(
             "HA_TOKEN", "is not set, but HA_URL is", "Create a long-lived token in Home Assistant (Profile, Security)"
         )
-    return {"name": "home", "url": url.rstrip("/"), "token": token}
+    return {"name": "home", "url": url, "token": token}
 
 
 def _clear(error: ValidationError, file: Path) -> ConfigError:
-    """Turn the first fault into one line that names the setting, what it got, and the nearest name."""
+    """Turn the first fault into one line that names the setting, what it got, and the next step."""
     fault = error.errors(include_url=False, include_input=True)[0]
     dotted = ".".join(str(part) for part in fault["loc"]) or str(file)
+    mend = f"Mend it in {file}, the environment or on the command line"
     if fault["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(fault["loc"][-1]), _names_beside(fault["loc"]), n=1)
         return ConfigError(
             dotted, "is not a setting", f"Did you mean {near[0]}?" if near else "Remove it; README lists the settings"
         )
-    got = "" if "token" in dotted else f" (got {fault['input']!r})"
-    message = re.sub(r"^Value error, ", "", fault["msg"])
-    return ConfigError(dotted, f"{message}{got}", f"Mend it in {file} or the environment")
+    if fault["type"] == "missing":
+        return ConfigError(dotted, "is missing", f"Add it to {file}")
+    return ConfigError(dotted, f"{_expected(fault)}{_got(fault)}", mend)
+
+
+def _expected(fault: ErrorDetails) -> str:
+    if fault["type"] == "value_error":
+        return fault["msg"].removeprefix("Value error, ")
+    if words := EXPECTED.get(fault["type"]):
+        return f"{words.format_map(fault.get('ctx', {}))} is expected"
+    return fault["msg"]
+
+
+def _got(fault: ErrorDetails) -> str:
+    """Repeat what was given, but never what may hold a secret."""
+    got = fault["input"]
+    if "token" in fault["loc"] or "@" in str(got) or isinstance(got, list | dict):
+        return ""
+    return f", got {got!r:.80}"
 
 
 def _names_beside(location: tuple[int | str, ...]) -> list[str]:
