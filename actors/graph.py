@@ -15,7 +15,7 @@ import structlog
 
 from actors import handles
 from actors.handles import Handle
-from ingestor.errors import NotFound
+from ingestor.errors import JournalError, NotFound
 from ingestor.graph.home import HomeGraph
 from ingestor.graph.snapshot import Snapshot
 from ingestor.journal import FrameKind, JournalReader, shards_in
@@ -173,8 +173,15 @@ class Graph:
     def _triggered(self) -> list[dict[str, Any]]:
         found = []
         for shard in shards_in(self._journals):
-            reader = self._readers.setdefault(shard, JournalReader(self._journals / str(shard)))
-            for frame in reader.read():
+            directory = self._journals / str(shard)
+            reader = self._readers.setdefault(shard, JournalReader(directory))
+            try:
+                frames = reader.read()
+            except JournalError as error:
+                log.warning("graph.overtaken", shard=shard, error=str(error))
+                self._readers[shard] = JournalReader(directory, after_seq=reader.committed_seq())
+                continue
+            for frame in frames:
                 if frame.kind is FrameKind.EVENTS:
                     found += _runs(frame.batch())
         return sorted(found, key=lambda run: run["time_us"])
@@ -182,17 +189,18 @@ class Graph:
 
 def _runs(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """Pick the starts of automations and scripts, as ``HomeGraph.observe`` wants them."""
-    wanted = pc.is_in(batch.column("event_type"), pa.array(["automation_triggered", "script_started"]))
-    columns = ["home", "entity_id", "context_id", "context_parent_id", "time_fired", "data"]
+    starts = batch.filter(pc.is_in(batch.column("event_type"), pa.array(["automation_triggered", "script_started"])))
+    columns = ["home", "entity_id", "context_id", "context_parent_id", "data"]
+    times_us = starts.column("time_fired").cast(pa.int64()).to_pylist()
     return [
         {
             "home": row["home"],
             "entity_id": row["entity_id"],
             "context_id": row["context_id"],
             "parent_id": row["context_parent_id"],
-            "time_us": int(row["time_fired"].timestamp() * 1_000_000),
+            "time_us": time_us,
             "source": orjson.loads(row["data"] or "{}").get("source"),
         }
-        for row in batch.filter(wanted).select(columns).to_pylist()
+        for row, time_us in zip(starts.select(columns).to_pylist(), times_us, strict=True)
         if row["entity_id"]
     ]

@@ -35,7 +35,9 @@ class Historian:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.history
         self._journals = settings.data_dir / "journal"
-        self._table = HistoryTable(settings.data_dir / "history" / "events")
+        self._table = HistoryTable(
+            settings.data_dir / "history" / "events", compact_files=settings.history.compact_files
+        )
         self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
         self._lock = asyncio.Lock()
         self._committed_at = time.monotonic()

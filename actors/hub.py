@@ -13,7 +13,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from ingestor.errors import QueryError
+import structlog
+
+from ingestor.errors import JournalError, QueryError
 from ingestor.journal import FrameKind, JournalReader, shards_in
 from ingestor.settings import Settings
 
@@ -21,6 +23,8 @@ POLL_S = 0.01
 IDLE_POLL_S = 0.04
 HEARTBEAT_S = 2.0
 RING_BYTES = 32 * 1024 * 1024
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +119,24 @@ class Hub:
     def _read(self) -> list[Live]:
         news = []
         for shard in shards_in(self._journals):
-            reader = self._readers.setdefault(shard, JournalReader(self._journals / str(shard)))
+            directory = self._journals / str(shard)
+            reader = self._readers.setdefault(shard, JournalReader(directory))
+            try:
+                frames = reader.read()
+            except JournalError as error:
+                log.warning("hub.overtaken", shard=shard, error=str(error))
+                self._readers[shard] = JournalReader(directory, after_seq=reader.committed_seq())
+                self._lose_the_ring()
+                continue
             news += [
                 Live(shard=shard, first_seq=frame.first_seq, last_seq=frame.last_seq, payload=bytes(frame.payload))
-                for frame in reader.read()
+                for frame in frames
                 if frame.kind is FrameKind.EVENTS
             ]
         return news
+
+    def _lose_the_ring(self) -> None:
+        """Something was not read: leave a number out, so that each subscriber is sent to the history."""
+        self._ring.clear()
+        self._ring_bytes = 0
+        self._number += 1

@@ -24,6 +24,7 @@ from ingestor.settings import Settings
 from ingestor.version import VERSION
 
 WATCH_EVERY_S = 1.0
+SET_TO_WORK_EVERY = 15
 STATUS_TIMEOUT_S = 5.0
 FLUSH_S = 3.0
 DEMO_HOME = "demo"
@@ -158,27 +159,25 @@ class Supervisor:
         return newest
 
     async def _watch(self) -> None:
-        """Notice who is away; set to work again whoever came back."""
+        """Notice who is away; set to work again whoever is a new process, and all now and then: it does no harm."""
         everyone = [*self._shards, *self._sources, self._graph, self._historian, self._hub, self._gate]
+        known: dict[str, int] = {}
+        rounds = 0
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
-            answers = await asyncio.gather(
-                *(asyncio.wait_for(each.once("status"), STATUS_TIMEOUT_S) for each in everyone),
-                return_exceptions=True,
-            )
-            away = {
-                each.name: "does not answer, it is being restarted"
-                for each, answer in zip(everyone, answers, strict=True)
-                if isinstance(answer, BaseException)
-            }
+            answers = await self._ask_all(everyone)
+            pids = {each.name: answer.get("pid", 0) for each, answer in zip(everyone, answers, strict=True)}
+            away = {name: "does not answer, it is being restarted" for name, pid in pids.items() if not pid}
             for name in away.keys() - self._away.keys():
                 log.warning("actor.lost", actor=name)
             for name in self._away.keys() - away.keys():
                 log.info("actor.returned", actor=name)
             self._away = away
-            if not away:
+            rounds += 1
+            if not away and (pids != known or rounds % SET_TO_WORK_EVERY == 0):
                 try:
                     await self._set_to_work()
+                    known = pids
                 except IngestorError as error:
                     log.warning("supervisor.retry", error=str(error))
 
