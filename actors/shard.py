@@ -137,6 +137,7 @@ class Shard:
             "duplicate": tally.duplicate,
             "quarantined": tally.quarantined,
             "conflicts": tally.conflicts,
+            "lost_through_seq": self._journal.recovered.lost_through_seq,
             "journal_bytes": self._room.used_bytes(),
             "full": self._room.full(),
             "commits": self._committer.commits,
@@ -162,6 +163,14 @@ class Shard:
         self._window.restore(ids)
         for rows in await asyncio.to_thread(self._journaled, watermarks):
             self._pipeline.restore(rows)
+        found = self._journal.recovered
+        if found.lost_through_seq is not None:
+            log.critical(
+                "journal.disk_lost_frames",
+                shard=self._number,
+                after_seq=found.lost_after_seq,
+                through_seq=found.lost_through_seq,
+            )
         log.info("shard.recovered", shard=self._number, epoch=self._journal.epoch, entities=len(self._states))
 
     def _journaled(self, watermarks: dict[int, int]) -> list[pa.Table]:
