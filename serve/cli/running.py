@@ -7,26 +7,25 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from types import FrameType
 from typing import Any
 
-from rich.live import Live
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
-
 from actors import cluster
 from ingestor.errors import ConfigError
 from ingestor.settings import Settings
 
-from .output import console, errors, size
+from .output import console, errors
+from .screen import Screen
 
 EXIT_CLUSTER_LOST = 1
 REFRESH_S = 1.0
 LINE_EVERY_S = 60.0
 ANSWER_WITHIN_S = 10.0
+LOOK_S = 0.2
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
@@ -34,8 +33,16 @@ class Stop:
 
     def __init__(self) -> None:
         self._asked = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        self.arm()
+
+    def arm(self) -> None:
+        """Take the signals. Again after Ray has started, which takes SIGTERM for itself and ends without draining."""
+        for number in SIGNALS:
             signal.signal(number, self._on_signal)
+
+    def ask(self) -> None:
+        """Stop as if by a signal."""
+        self._asked.set()
 
     def wait(self, timeout_s: float) -> bool:
         """Return whether somebody asked, after ``timeout_s`` at the latest."""
@@ -53,6 +60,7 @@ class Stop:
 
 def run(settings: Settings) -> int:
     """Run until a signal. Returns the exit code."""
+    _refuse_unusable_data_dir(settings)
     with cluster.own_data(settings):
         _refuse_taken_ports(settings)
         stop = Stop()
@@ -67,14 +75,16 @@ def _run(settings: Settings, stop: Stop) -> int:
     with console.status("Starting …") as status:
         addresses, supervisor = _start(settings, stop, status.update)
     if supervisor is None:
+        cluster.stop()
+        console.print("Stopped while starting. Nothing that was acknowledged is lost.")
         return 0
     code = _show_until_stopped(settings, supervisor, addresses, stop, time.monotonic() - began)
     if code:
         return code
-    console.print("Draining: everything that was read goes to disk. (Ctrl-C again ends at once.)")
     began = time.monotonic()
-    last = _drained(supervisor)
-    cluster.stop()
+    with console.status("Draining: what was read goes to disk. (Ctrl-C again ends at once.)"):
+        last = _drained(supervisor)
+        cluster.stop()
     if last is not None:
         counts, took_s = last["counts"], time.monotonic() - began
         console.print(
@@ -85,24 +95,37 @@ def _run(settings: Settings, stop: Stop) -> int:
 
 
 def _start(settings: Settings, stop: Stop, say: Any) -> tuple[dict[str, Any], Any]:
+    """Start part after part. Gives no supervisor when somebody asked to stop meanwhile."""
     say("Starting Ray …")
-    addresses = cluster.start(settings)
+    addresses = _start_ray(settings, stop)
+    if stop.asked():
+        return addresses, None
     import ray
 
     from actors import options
     from actors.supervisor import Supervisor
     from serve import deploy
 
-    if stop.asked():
-        return addresses, None
     say("Opening the journal and the history …")
     supervisor = options.start(Supervisor, "supervisor", "supervisor", settings)
-    ray.get(supervisor.start.remote())
-    if stop.asked():
-        return addresses, None
+    started = supervisor.start.remote()
+    while not ray.wait([started], timeout=LOOK_S)[0]:
+        if stop.asked():
+            return addresses, None
+    ray.get(started)
     say("Opening the API …")
     deploy.start(settings)
-    return addresses, supervisor
+    return addresses, None if stop.asked() else supervisor
+
+
+def _start_ray(settings: Settings, stop: Stop) -> dict[str, Any]:
+    try:
+        return cluster.start(settings)
+    except SystemExit:
+        stop.ask()
+        return {}
+    finally:
+        stop.arm()
 
 
 def _show_until_stopped(
@@ -110,32 +133,31 @@ def _show_until_stopped(
 ) -> int:
     import ray
 
-    printed_at = time.monotonic()
     pillars = cluster.pillars()
-    status: dict[str, Any] = ray.get(supervisor.status.remote(), timeout=ANSWER_WITHIN_S)
-    with Live(console=console, auto_refresh=False, transient=False) as live:
-        if not console.is_terminal:
-            console.print(_screen(settings, status, addresses, 0.0, took_s))
-        previous, previous_at = status["counts"]["stored"], time.monotonic()
-        while not stop.wait(REFRESH_S):
+    with Screen(console, settings, addresses, took_s) as screen:
+        shown_at: float | None = None
+        while True:
+            try:
+                status: dict[str, Any] = ray.get(supervisor.status.remote(), timeout=ANSWER_WITHIN_S)
+            except ray.exceptions.RayError:
+                status = {}
+            now = time.monotonic()
+            if status and console.is_terminal:
+                screen.show(status)
+            elif status and shown_at is None:
+                shown_at = now
+                console.print(screen.panel(status, 0.0))
+            elif status and shown_at is not None and now - shown_at >= LINE_EVERY_S:
+                shown_at = now
+                stored = status["counts"]["stored"]
+                console.print(f"{stored:,} events stored, {screen.rate(stored):.1f} a second")
+            if stop.wait(REFRESH_S):
+                return 0
             if lost := cluster.fallen(pillars):
                 errors.print(
                     f"ha-ingestor: Ray lost its {' and '.join(lost)}. Start again: nothing acknowledged is lost."
                 )
                 return EXIT_CLUSTER_LOST
-            try:
-                status = ray.get(supervisor.status.remote(), timeout=ANSWER_WITHIN_S)
-            except ray.exceptions.RayError:
-                continue
-            stored, now = status["counts"]["stored"], time.monotonic()
-            rate = (stored - previous) / max(now - previous_at, 1e-3)
-            previous, previous_at = stored, now
-            if console.is_terminal:
-                live.update(_screen(settings, status, addresses, rate, took_s), refresh=True)
-            elif now - printed_at >= LINE_EVERY_S:
-                printed_at = now
-                console.print(f"{stored:,} events stored, {rate:.1f}/s")
-    return 0
 
 
 def _drained(supervisor: Any) -> dict[str, Any] | None:
@@ -149,57 +171,19 @@ def _drained(supervisor: Any) -> dict[str, Any] | None:
     return status
 
 
-def _screen(settings: Settings, status: dict[str, Any], addresses: dict[str, Any], rate: float, took_s: float) -> Panel:
-    kept, historian = status["counts"], status["history"]
-    url = f"http://{settings.http.host}:{settings.http.port}"
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold")
-    grid.add_column()
-    for source in status["sources"]:
-        grid.add_row(f"home {source.get('home', '?')}", _source_line(source))
-    grid.add_row("captured", f"{kept['stored']:,} events, {rate:,.1f}/s   {_others(kept)}")
-    grid.add_row(
-        "history",
-        f"{historian.get('rows', 0):,} rows, {size(historian.get('bytes', 0))} in {settings.data_dir}/history",
-    )
-    grid.add_row("graph", _graph_line(status["graph"]))
-    running = f"{len(status['shards'])} shards, {len(status['sources'])} source(s), graph, historian, hub, gate"
-    grid.add_row("running", running + (f"   [red]away: {', '.join(status['away'])}[/]" if status["away"] else ""))
-    grid.add_row("", "")
-    grid.add_row("look", f"{url}/  ·  {url}/docs  ·  {url}/api/v1/events?limit=5")
-    if addresses.get("dashboard"):
-        grid.add_row("Ray", f"http://{addresses['dashboard']}  (token: {settings.data_dir}/run/ray-token)")
-    grid.add_row("type", "ha-ingestor status  ·  tail  ·  query  ·  gaps  ·  quarantine list")
-    if not settings.homes:
-        grid.add_row("connect", "This is a demo home. For your own: ha-ingestor init, or set HA_URL and HA_TOKEN.")
-    return Panel(
-        grid,
-        title=Text("HA Ingestor", "bold"),
-        subtitle=f"started in {took_s:.0f} s · Ctrl-C drains and stops",
-        expand=False,
-    )
-
-
-def _source_line(source: dict[str, Any]) -> str:
-    version = f" Home Assistant {source['version']}" if source.get("version") else ""
-    missing = f"; {len(source['missing'])} event types need an administrator's token" if source.get("missing") else ""
-    return f"{source.get('state')}{version} {source.get('detail') or ''}{missing}".strip()
-
-
-def _graph_line(graph: dict[str, Any]) -> str:
-    homes = graph.get("homes", {}).values()
-    names = ("devices", "entities", "automations", "cycles")
-    return ", ".join(f"{sum(home[name] for home in homes):,} {name}" for name in names)
-
-
-def _others(kept: dict[str, int]) -> str:
-    names = ("duplicate", "filtered", "quarantined", "in_flight")
-    return "[dim]" + ", ".join(f"{kept[name]:,} {name.replace('_', ' ')}" for name in names) + "[/]"
+def _refuse_unusable_data_dir(settings: Settings) -> None:
+    wanted = settings.data_dir
+    try:
+        wanted.mkdir(parents=True, exist_ok=True, mode=0o700)
+        usable = os.access(wanted, os.R_OK | os.W_OK | os.X_OK)
+    except (OSError, ValueError) as error:
+        fault = getattr(error, "strerror", None) or str(error)
+        raise ConfigError("data_dir", f"{wanted} cannot be made ({fault})", "Choose another") from None
+    if not usable:
+        raise ConfigError("data_dir", f"{wanted} may not be written", "Give yourself access, or choose another")
 
 
 def _refuse_taken_ports(settings: Settings) -> None:
-    import socket
-
     wanted = [("http.port", settings.http.host, settings.http.port)]
     if settings.ray.dashboard:
         wanted.append(("ray.dashboard_port", "127.0.0.1", settings.ray.dashboard_port))
@@ -210,4 +194,4 @@ def _refuse_taken_ports(settings: Settings) -> None:
                 probe.bind((host, port))
             except OSError as error:
                 fault = f"{host}:{port} cannot be used ({error.strerror})"
-                raise ConfigError(setting, fault, "Stop what listens there, or choose another port") from None
+                raise ConfigError(setting, fault, f"Stop what listens there, or set {setting}") from None
