@@ -31,13 +31,16 @@ class Intake:
         self._router.set_measures(snapshot.home, frozenset(snapshot.measures))
 
     async def put(self, batch: Batch) -> list[asyncio.Future[Receipt]]:
-        """Take a batch. Returns once there is room for it; the futures are done once it is on disk."""
-        futures, _ = await self._put(batch)
+        """Take a batch. Returns once there is room for it; the futures are done once it is on disk.
+
+        Under load it goes to the shards together with others: a receipt is then that of all of them.
+        """
+        futures, _ = await self._put(batch, joins=True)
         return futures
 
     async def put_and_wait(self, batch: Batch) -> Receipt:
         """Take a batch and return when all of it is on disk. Refusals carry their place in the whole batch."""
-        futures, places = await self._put(batch)
+        futures, places = await self._put(batch, joins=False)
         receipts = await asyncio.gather(*futures)
         refusals = [
             Refusal(
@@ -65,7 +68,7 @@ class Intake:
         """Stop sending."""
         await asyncio.gather(*(sender.close() for sender in self._senders))
 
-    async def _put(self, batch: Batch) -> tuple[list[asyncio.Future[Receipt]], list[list[int]]]:
+    async def _put(self, batch: Batch, *, joins: bool) -> tuple[list[asyncio.Future[Receipt]], list[list[int]]]:
         routed = self._router.route(batch)
         self.flow.received += len(batch.events)
         self.flow.filtered += routed.filtered
@@ -79,6 +82,6 @@ class Intake:
                 backfilled=batch.backfilled,
             )
             message = Part(batch=own, context=routed.context.get(shard, []))
-            puts.append(self._senders[shard].put(message))
+            puts.append(self._senders[shard].put(message, joins=joins))
             places.append(part.places)
         return await asyncio.gather(*puts), places

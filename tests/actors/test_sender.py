@@ -76,6 +76,45 @@ async def test_a_part_is_repeated_until_acknowledged_and_never_overtaken(make: M
     await sender.close()
 
 
+async def test_parts_that_waited_for_the_call_before_go_together_and_in_order(make: Make) -> None:
+    """While the first is under way three more come; they take one call, read at the newest's time."""
+    shard, flow, sender = await make(None, ActorAway("shard-0", "ingest"), queue_events=100)
+    shard.gate.clear()
+    receipts = [await sender.put(part(b"a"), joins=True)]
+    await asyncio.sleep(0.01)
+    receipts += [await sender.put(part(name), joins=True) for name in (b"b", b"c", b"d")]
+    shard.gate.set()
+    await asyncio.wait_for(asyncio.gather(*receipts), 5)
+    assert shard.taken == [[b"a"], [b"b", b"c", b"d"]]
+    assert (flow.stored, flow.in_flight, flow.resent) == (4, 0, 3)
+    await sender.close()
+
+
+async def test_only_kin_that_wish_it_are_joined_and_not_without_end(make: Make) -> None:
+    """Back-filled events, another home's, those whose sender wants its own receipt, and too many stay apart."""
+    shard, flow, sender = await make(queue_events=100_000)
+    shard.gate.clear()
+    many = [b"%d" % number for number in range(1_500)]
+    parts = [
+        (part(b"first"), True),
+        (part(*many), True),
+        (part(*many), True),
+        (part(b"own receipt"), False),
+        (Part(batch=Batch(home="home", source="test", received_at_us=1, events=[b"old"], backfilled=True)), True),
+        (Part(batch=Batch(home="other", source="test", received_at_us=1, events=[b"other"])), True),
+        (part(b"last"), True),
+    ]
+    receipts = []
+    for one, joins in parts:
+        receipts.append(await sender.put(one, joins=joins))
+        await asyncio.sleep(0.001)
+    shard.gate.set()
+    await asyncio.wait_for(asyncio.gather(*receipts), 5)
+    assert shard.taken == [one.batch.events for one, _ in parts]
+    assert flow.in_flight == 0
+    await sender.close()
+
+
 async def test_a_full_queue_holds_the_bringer_back(make: Make) -> None:
     """With four events unacknowledged, the fifth waits, counted as in flight, and goes on when there is room."""
     shard, flow, sender = await make()
