@@ -1,11 +1,10 @@
-"""What doors 2 to 5 cost an event: `python benchmarks/core.py [events a batch]`.
+"""What doors 2 to 5 cost an event: `python -m benchmarks.core [events a batch]`.
 
 Recorded events of a real home, in batches of 500 unless told otherwise. CPU time of one process, median of five runs,
 and the ratio to reading the same bytes with orjson, which is steadier than microseconds across machines. In a real home
 nine of ten texts of attributes are known; in this recording, half of them are new.
 """
 
-# ruff: noqa: INP001 - a script to run, not a package
 from __future__ import annotations
 
 import statistics

@@ -1,0 +1,1 @@
+"""Measurements, one file a question. README.md has the numbers and how they were taken."""
