@@ -83,9 +83,11 @@ class Graph:
         if changed:
             self._publish_soon(home)
 
-    async def snapshots(self) -> list[Snapshot]:
-        """Give the current picture of every home."""
-        return [self._snapshot(home) for home in self._homes]
+    async def snapshots(self, known: dict[str, int] | None = None) -> list[Snapshot]:
+        """Give the current picture of every home, or of those of which the caller does not know this version."""
+        known = known or {}
+        current = (self._snapshot(home) for home in self._homes)
+        return [snapshot for snapshot in current if known.get(snapshot.home) != snapshot.version]
 
     async def answer(self, home: str | None, question: str, arguments: dict[str, Any]) -> Any:
         """Answer one of ``QUESTIONS`` for a home, or for all: lists are joined, of single things the first is given."""

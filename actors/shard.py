@@ -101,14 +101,8 @@ class Shard:
     async def states(self, home: str | None = None, entity_ids: list[str] | None = None) -> list[dict[str, Any]]:
         """Give the last state of each entity of this shard, or of those named."""
         await self._recover_once()
-        wanted = set(entity_ids) if entity_ids is not None else None
-        return [
-            state.as_dict()
-            for state in self._states.all()
-            if not state.removed
-            and (home is None or state.home == home)
-            and (wanted is None or state.entity_id in wanted)
-        ]
+        found = self._states.all(home) if entity_ids is None else self._states.named(dict.fromkeys(entity_ids), home)
+        return [state.as_dict() for state in found]
 
     async def drain(self) -> None:
         """Close the journal with the tally in it. Nothing is taken after this."""

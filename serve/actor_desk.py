@@ -19,6 +19,7 @@ from actors import handles
 from actors.hub import Live
 from ingestor.errors import QueryError
 from ingestor.event import SCHEMA
+from ingestor.graph.snapshot import EntityFacts, Snapshot
 from ingestor.history import Archive
 from ingestor.history.question import Page, Question
 from ingestor.journal import FrameKind, decode
@@ -71,6 +72,7 @@ class ActorDesk:
         self._refresher = Refresher(self._archive.refresh)
         self._feed = Feed()
         self._readers = asyncio.Semaphore(READERS)
+        self._snapshots: dict[str, Snapshot] = {}
 
     async def status(self) -> dict[str, Any]:
         """Ask the Supervisor."""
@@ -139,11 +141,10 @@ class ActorDesk:
     ) -> list[dict[str, Any]]:
         """Ask every shard for its last states, the Graph where the entities are."""
         shards = [handles.shard(number) for number in range(self._settings.shards)]
-        answers, snapshots = await asyncio.gather(
+        answers, facts = await asyncio.gather(
             asyncio.gather(*(shard.ask("states", home, entity_ids) for shard in shards)),
-            handles.graph().ask("snapshots"),
+            self._entities(),
         )
-        facts = {snapshot.home: snapshot.entities for snapshot in snapshots}
         found = []
         for state in (state for answer in answers for state in answer):
             known = facts.get(state["home"], {}).get(state["entity_id"])
@@ -156,6 +157,13 @@ class ActorDesk:
             if area_id is None or state["area_id"] == area_id:
                 found.append(state)
         return found
+
+    async def _entities(self) -> dict[str, Mapping[str, EntityFacts]]:
+        """Tell by home where each entity is; only what changed since the last question travels."""
+        known = {home: snapshot.version for home, snapshot in self._snapshots.items()}
+        for snapshot in await handles.graph().ask("snapshots", known):
+            self._snapshots[snapshot.home] = snapshot
+        return {home: snapshot.entities for home, snapshot in self._snapshots.items()}
 
     async def graph(self, question: str, **arguments: Any) -> Any:
         """Ask the Graph."""

@@ -7,7 +7,7 @@ attributes; what was updated longest ago goes first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -135,6 +135,15 @@ class LastStates:
                 for entity_id, known in list(states.items()):
                     if known.state is not None:
                         yield _full(name, entity_id, known)
+
+    def named(self, entity_ids: Iterable[str], home: str | None = None) -> Iterator[LastState]:
+        """Give the last states of these entities, of one home or of every home, at the cost of a look for each."""
+        names = [name for name in self._homes if home is None or home == name]
+        for entity_id in entity_ids:
+            for name in names:
+                state = self.get(name, entity_id)
+                if state is not None:
+                    yield state
 
     def restore(self, table: pa.Table) -> None:
         """Take over the state changes of a table of events (``SCHEMA`` rows, in any order)."""
