@@ -29,10 +29,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Waits for a signal. The second one does not wait for anything."""
+    """Waits for a signal. The second one does not wait for anything. ``breaks``: the first one breaks off what runs."""
 
     def __init__(self) -> None:
         self._asked = threading.Event()
+        self.breaks = False
         self.arm()
 
     def arm(self) -> None:
@@ -56,6 +57,8 @@ class Stop:
         if self._asked.is_set():
             os._exit(128 + number)
         self._asked.set()
+        if self.breaks:
+            raise SystemExit(128 + number)
 
 
 def run(settings: Settings) -> int:
@@ -63,6 +66,7 @@ def run(settings: Settings) -> int:
     _refuse_unusable_data_dir(settings)
     with cluster.own_data(settings):
         _refuse_taken_ports(settings)
+        os.register_at_fork(after_in_child=_deaf_to_ctrl_c)
         stop = Stop()
         try:
             return _run(settings, stop)
@@ -119,13 +123,26 @@ def _start(settings: Settings, stop: Stop, say: Any) -> tuple[dict[str, Any], An
 
 
 def _start_ray(settings: Settings, stop: Stop) -> dict[str, Any]:
+    import ray  # noqa: F401 - before anything may break off: half an import cannot be stopped
+
+    stop.breaks = not stop.asked()
     try:
+        if stop.asked():
+            return {}
         return cluster.start(settings)
     except SystemExit:
         stop.ask()
+        cluster.stop()
+        cluster.end_leftovers(settings)
         return {}
     finally:
+        stop.breaks = False
         stop.arm()
+
+
+def _deaf_to_ctrl_c() -> None:
+    """Let Ray's processes ignore what the terminal sends to all of them: who is told to stop is this program alone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _show_until_stopped(
