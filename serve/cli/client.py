@@ -89,13 +89,14 @@ class Api:
         return connection.getresponse()
 
     def _not_running(self, error: OSError) -> NoReturn:
-        sys.stderr.write(f"ha-ingestor: nobody answers at {self.url} ({error}). Start it with `ha-ingestor run`.\n")
+        fault = error.strerror or str(error) or type(error).__name__
+        sys.stderr.write(f"ha-ingestor: nobody answers at {self.url} ({fault}). Start it with `ha-ingestor run`.\n")
         raise SystemExit(EXIT_NOT_RUNNING)
 
     def _refused(self, content: bytes) -> NoReturn:
         try:
             problem = json.loads(content)
-            line = f"{problem['title']}: {problem['detail']}"
+            line = str(problem["detail"])
         except (ValueError, KeyError, TypeError):
             line = content.decode("utf-8", "replace")[:300]
         sys.stderr.write(f"ha-ingestor: {line}\n")

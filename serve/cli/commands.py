@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -11,15 +11,34 @@ from ingestor.errors import ConfigError, QueryError
 from ingestor.settings import DEFAULT_FILE, Settings, load
 
 from . import output
-from .client import Api
+from .client import EXIT_REFUSED, Api
+from .status_page import status_page
 
 application = typer.Typer(
     name="ha-ingestor",
-    help="Keeps everything that happens in a Home Assistant home, and answers questions about it.",
+    help="Keep everything that happens in a Home Assistant home, and answer questions about it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
 )
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - what Typer calls
+    if wanted:
+        from ingestor.version import VERSION
+
+        output.console.print(VERSION)
+        raise typer.Exit
+
+
+@application.callback()
+def main(
+    *,
+    _: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)] = False,
+) -> None:
+    """Keep everything that happens in a Home Assistant home, and answer questions about it."""
+
+
 quarantine = typer.Typer(help="Events that could not be mended.", no_args_is_help=True)
 application.add_typer(quarantine, name="quarantine")
 
@@ -75,55 +94,7 @@ def status(config: Config = None, port: Port = None, *, json: AsJson = False) ->
     if json:
         output.as_json(answer)
         return
-    kept = answer["counts"]
-    output.table(
-        f"HA Ingestor is {answer['phase']}",
-        ["received", "stored", "duplicate", "filtered", "quarantined", "in flight", "unaccounted"],
-        [
-            [
-                f"{kept[name]:,}"
-                for name in ("received", "stored", "duplicate", "filtered", "quarantined", "in_flight", "balance")
-            ]
-        ],
-        empty="",
-    )
-    output.table(
-        "Homes",
-        ["home", "state", "version", "last event", "missing kinds"],
-        [
-            [
-                each.get("home"),
-                each["state"],
-                each.get("version"),
-                output.from_us(each.get("last_event_us")),
-                len(each.get("missing", [])),
-            ]
-            for each in answer["sources"]
-        ],
-        empty="No home.",
-    )
-    output.table(
-        "Shards",
-        ["shard", "epoch", "entities", "stored", "last seq", "commit p50", "commit p99"],
-        [
-            [
-                each.get("shard"),
-                each.get("epoch"),
-                each.get("entities"),
-                each.get("stored"),
-                each.get("last_seq"),
-                _ms(each.get("commit_p50_ms")),
-                _ms(each.get("commit_p99_ms")),
-            ]
-            for each in answer["shards"]
-        ],
-        empty="No shard.",
-    )
-    history = answer["history"]
-    output.console.print(
-        f"History: {history.get('rows', 0):,} rows in {history.get('files', 0)} files, "
-        f"{output.size(history.get('bytes', 0))}. Open gaps: {answer['gaps']['open']}."
-    )
+    status_page(answer)
 
 
 @application.command()
@@ -178,8 +149,11 @@ def query(
     filters = {"entity_id": entity, "area_id": area, "domain": domain, "kind": kind, "home": home}
     times = {"start_time": start, "end_time": end}
     events = _api(config, port).pages("/api/v1/events", **filters, **times, limit=min(limit, 1000))
-    for _, event in zip(range(limit), events, strict=False):
+    shown = 0
+    for shown, event in zip(range(1, limit + 1), events, strict=False):  # noqa: B007 - counted for what comes after
         output.as_json(event) if json else output.console.print(output.event_line(event), soft_wrap=True)
+    if not shown:
+        output.note("No event fits.")
 
 
 @application.command()
@@ -290,8 +264,7 @@ def _sql(settings: Settings, text: str, *, json: bool) -> None:
     try:
         found = Archive(settings.data_dir).sql(text)
     except QueryError as error:
-        output.errors.print(f"ha-ingestor: {error}")
-        raise SystemExit(4) from None
+        _refuse_sql(error)
     rows: list[dict[str, Any]] = found.to_pylist()
     if json:
         for row in rows:
@@ -300,8 +273,10 @@ def _sql(settings: Settings, text: str, *, json: bool) -> None:
     output.table("", found.column_names, [list(row.values()) for row in rows], empty="No rows.")
 
 
-def _ms(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f} ms"
+def _refuse_sql(error: QueryError) -> NoReturn:
+    why = " ".join(str(error.expected).split())
+    output.note(f"ha-ingestor: the SQL was refused: {why}")
+    raise SystemExit(EXIT_REFUSED) from None
 
 
 def _when(text: str | None) -> str:

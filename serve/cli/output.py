@@ -32,18 +32,34 @@ def as_json(value: Any) -> None:
 
 
 def table(title: str, columns: list[str], rows: Iterable[list[Any]], *, empty: str) -> None:
-    """Print a table, or the sentence ``empty``."""
-    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        grid.add_column(column, overflow="fold")
-    count = 0
-    for row in rows:
-        grid.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-        count += 1
-    if count:
+    """Print a table, numbers to the right, or the sentence ``empty``. Only the last column is folded."""
+    grid = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    kept = list(rows)
+    for place, column in enumerate(columns):
+        number = any(isinstance(row[place], int | float) for row in kept)
+        last = place == len(columns) - 1
+        grid.add_column(
+            column, header_style="dim", overflow="fold", no_wrap=not last, justify="right" if number else "left"
+        )
+    for row in kept:
+        grid.add_row(*(Text(_cell(cell)) for cell in row))
+    if kept:
         console.print(grid)
     else:
-        console.print(empty)
+        note(empty)
+
+
+def note(sentence: str) -> None:
+    """Tell people, beside the data: on standard error, so that a program that reads the output never meets it."""
+    errors.print(sentence, soft_wrap=True)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
 def event_line(event: dict[str, Any]) -> Text:

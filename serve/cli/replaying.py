@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ingestor.errors import SourceError
 from ingestor.sources.replay import read_events
 
-from .client import Api
+from .client import EXIT_REFUSED, Api
 from .output import errors
 
 BATCH_EVENTS = 2_000
@@ -26,8 +26,8 @@ def send(api: Api, file: Path, *, home: str | None) -> dict[str, Any]:
     try:
         count = sum(1 for _ in read_events(file))
     except (OSError, SourceError) as error:
-        errors.print(f"ha-ingestor: {file} cannot be read: {error}")
-        raise SystemExit(4) from None
+        errors.print(f"ha-ingestor: {error}", soft_wrap=True)
+        raise SystemExit(EXIT_REFUSED) from None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as progress:
         task = progress.add_task(file.name, total=count)

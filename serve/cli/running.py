@@ -25,6 +25,7 @@ REFRESH_S = 1.0
 LINE_EVERY_S = 60.0
 ANSWER_WITHIN_S = 10.0
 LOOK_S = 0.2
+SHOW_CURSOR = b"\x1b[?25h\n"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -55,6 +56,8 @@ class Stop:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._asked.is_set():
+            if console.is_terminal:
+                os.write(1, SHOW_CURSOR)
             os._exit(128 + number)
         self._asked.set()
         if self.breaks:
@@ -68,21 +71,63 @@ def run(settings: Settings) -> int:
         _refuse_taken_ports(settings)
         os.register_at_fork(after_in_child=_deaf_to_ctrl_c)
         stop = Stop()
-        try:
-            return _run(settings, stop)
-        finally:
-            cluster.stop()
+        began = time.monotonic()
+        with console.status("Starting …") as status:
+            addresses = _start_ray(settings, stop, status.update)
+            try:
+                supervisor = _start_product(settings, stop, status.update) if addresses else None
+                started_s = time.monotonic() - began
+                status.stop()
+                if supervisor is None:
+                    return _say_stopped_while_starting()
+                return _run(settings, supervisor, addresses, stop, started_s)
+            finally:
+                if addresses:
+                    cluster.stop()
 
 
-def _run(settings: Settings, stop: Stop) -> int:
-    began = time.monotonic()
-    with console.status("Starting …") as status:
-        addresses, supervisor = _start(settings, stop, status.update)
-    if supervisor is None:
-        cluster.stop()
-        console.print("Stopped while starting. Nothing that was acknowledged is lost.")
-        return 0
-    code = _show_until_stopped(settings, supervisor, addresses, stop, time.monotonic() - began)
+def _start_ray(settings: Settings, stop: Stop, say: Any) -> dict[str, Any]:
+    """Start Ray. Gives no address when somebody asked to stop meanwhile, and then nothing of it is left."""
+    say("Starting Ray …")
+    stop.breaks = True
+    try:
+        return {} if stop.asked() else cluster.start(settings)
+    except SystemExit:
+        stop.ask()
+        cluster.end_leftovers(settings)
+        return {}
+    finally:
+        stop.breaks = False
+        stop.arm()
+
+
+def _start_product(settings: Settings, stop: Stop, say: Any) -> Any:
+    """Start part after part. Gives nothing when somebody asked to stop meanwhile."""
+    import ray
+
+    from actors import options
+    from actors.supervisor import Supervisor
+    from serve import deploy
+
+    say("Opening the journal and the history …")
+    supervisor = options.start(Supervisor, "supervisor", "supervisor", settings)
+    started = supervisor.start.remote()
+    while not ray.wait([started], timeout=LOOK_S)[0]:
+        if stop.asked():
+            return None
+    ray.get(started)
+    say("Opening the API …")
+    deploy.start(settings)
+    return None if stop.asked() else supervisor
+
+
+def _say_stopped_while_starting() -> int:
+    console.print("Stopped while starting. Nothing that was acknowledged is lost.")
+    return 0
+
+
+def _run(settings: Settings, supervisor: Any, addresses: dict[str, Any], stop: Stop, started_s: float) -> int:
+    code = _show_until_stopped(settings, supervisor, addresses, stop, started_s)
     if code:
         return code
     began = time.monotonic()
@@ -96,48 +141,6 @@ def _run(settings: Settings, stop: Stop) -> int:
             f"{counts['balance']} unaccounted for."
         )
     return 0
-
-
-def _start(settings: Settings, stop: Stop, say: Any) -> tuple[dict[str, Any], Any]:
-    """Start part after part. Gives no supervisor when somebody asked to stop meanwhile."""
-    say("Starting Ray …")
-    addresses = _start_ray(settings, stop)
-    if stop.asked():
-        return addresses, None
-    import ray
-
-    from actors import options
-    from actors.supervisor import Supervisor
-    from serve import deploy
-
-    say("Opening the journal and the history …")
-    supervisor = options.start(Supervisor, "supervisor", "supervisor", settings)
-    started = supervisor.start.remote()
-    while not ray.wait([started], timeout=LOOK_S)[0]:
-        if stop.asked():
-            return addresses, None
-    ray.get(started)
-    say("Opening the API …")
-    deploy.start(settings)
-    return addresses, None if stop.asked() else supervisor
-
-
-def _start_ray(settings: Settings, stop: Stop) -> dict[str, Any]:
-    import ray  # noqa: F401 - before anything may break off: half an import cannot be stopped
-
-    stop.breaks = not stop.asked()
-    try:
-        if stop.asked():
-            return {}
-        return cluster.start(settings)
-    except SystemExit:
-        stop.ask()
-        cluster.stop()
-        cluster.end_leftovers(settings)
-        return {}
-    finally:
-        stop.breaks = False
-        stop.arm()
 
 
 def _deaf_to_ctrl_c() -> None:

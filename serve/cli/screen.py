@@ -23,10 +23,10 @@ from .output import size
 RATE_OVER_S = 10.0
 NARROW = 76
 GRAPH_WORDS = (
-    ("device", "devices"),
-    ("entity", "entities"),
-    ("automation", "automations"),
-    ("circle of automations", "cycles"),
+    ("device", "devices", "devices"),
+    ("entity", "entities", "entities"),
+    ("automation", "automations", "automations"),
+    ("circle of automations", "circles of automations", "cycles"),
 )
 
 
@@ -121,15 +121,16 @@ def source_line(source: dict[str, Any], *, demo: bool) -> Text:
     else:
         line.append(f"{state}: {detail}" if detail else state, "" if state in {"starting", "connecting"} else "red")
     if missing := source.get("missing"):
-        line.append(f"\n{len(missing)} event types need an administrator's token, see gaps", "yellow")
+        words = "event type needs" if len(missing) == 1 else "event types need"
+        line.append(f"\n{len(missing)} {words} an administrator's token, see gaps", "yellow")
     return line
 
 
 def graph_line(graph: dict[str, Any]) -> str:
     """How much of the home is known."""
-    homes = graph.get("homes", {}).values()
-    counts = {words: sum(home[words[1]] for home in homes) for words in GRAPH_WORDS}
-    return ", ".join(f"{count:,} {one if count == 1 else many}" for (one, many), count in counts.items())
+    homes = list(graph.get("homes", {}).values())
+    counts = [(one, many, sum(home[name] for home in homes)) for one, many, name in GRAPH_WORDS]
+    return ", ".join(f"{count:,} {one if count == 1 else many}" for one, many, count in counts)
 
 
 def others(kept: dict[str, int]) -> str:
