@@ -28,7 +28,7 @@ class Opening:
         settle: Callable[[], Awaitable[object]],
         *,
         known: bool,
-        hold_s: float = 5.0,
+        hold_s: float = 30.0,
         hold_events: int = 20_000,
     ) -> None:
         self._put, self._settle = put, settle
