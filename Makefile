@@ -29,8 +29,9 @@ test: check ## Set up all, install the servers that the tests need, and run ever
 	scripts/install-test-servers
 	$(RUN)/pytest $(ARGS)
 
-bench: setup-dev ## Measure the core
+bench: setup-dev ## Measure the core, then the whole product under load (4 minutes)
 	$(RUN)/python -m benchmarks.core
+	$(RUN)/python -m benchmarks.whole
 
 lock: ## Pin all packages anew, with hashes (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
