@@ -26,7 +26,7 @@ fix: setup-dev ## Mend what lint and format can mend
 	$(RUN)/ruff format .
 
 test: check ## Set up all, install the servers that the tests need, and run every test
-	scripts/install-test-servers
+	$(RUN)/python -m tests.support.home_assistant_install
 	$(RUN)/pytest $(ARGS)
 
 bench: setup-dev ## Measure the core, then the whole product under load (4 minutes)

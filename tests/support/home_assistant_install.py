@@ -267,12 +267,12 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def main() -> int:
-    """Install and say where; 1 with one line when it cannot be done."""
+    """Install and say where; 2 with what is missing, and the command that brings it, when it cannot be done."""
     try:
         made = install()
     except CannotInstall as fault:
         print(fault, file=sys.stderr)  # noqa: T201 - a command's answer
-        return 1
+        return 2
     took = f"installed in {made.seconds:g} s" if made.seconds else "was installed"
     print(f"Home Assistant {made.release} {took}: {made.python}")  # noqa: T201 - a command's answer
     return 0
