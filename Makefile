@@ -43,9 +43,9 @@ clean: ## Remove the environment and caches; the data stays
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.run: requirements/run.txt pyproject.toml
-	scripts/make-environment $(PYTHON) $(VENV) requirements/run.txt
+	@scripts/make-environment $(PYTHON) $(VENV) requirements/run.txt
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml
-	scripts/make-environment $(PYTHON) $(VENV) requirements/dev.txt
+	@scripts/make-environment $(PYTHON) $(VENV) requirements/dev.txt
 	@touch $@ $(VENV)/.run

@@ -26,6 +26,9 @@ def status_page(answer: dict[str, Any]) -> None:
         [_home(each) for each in answer["sources"]],
         empty="No home.",
     )
+    for each in answer["sources"]:
+        if missing := each.get("missing"):
+            console.print(f"{each.get('home')} needs an administrator's token for: {', '.join(missing)}", markup=False)
     console.print()
     table(
         "Shards",

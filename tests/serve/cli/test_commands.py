@@ -64,7 +64,14 @@ def test_status_names_what_is_wrong_with_a_home(shell: Shell, paper: Paper) -> N
     """The page shows counts for people, and the state of each home with its reason."""
     paper.answers["/api/v1/status"] = (200, STATUS)
     page = shell("status").output
-    for text in ("HA Ingestor is running", "12,345", "refused: the token was refused", "1.2 ms", "Open gaps: 1"):
+    for text in (
+        "HA Ingestor is running",
+        "12,345",
+        "refused: the token was refused",
+        "token for: call_service",
+        "1.2 ms",
+        "Open gaps: 1",
+    ):
         assert text in page
 
 
