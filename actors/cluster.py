@@ -26,6 +26,7 @@ from ingestor.settings import Settings
 
 OBJECT_STORE_BYTES: Final = 128 * 1024 * 1024
 GONE_WITHIN_S: Final = 1.5
+PILLARS: Final = frozenset({"gcs_server", "raylet"})
 
 #: Environment of every Ray process, set before Ray is imported.
 ENVIRONMENT: Final[dict[str, str]] = {
@@ -106,14 +107,26 @@ def start(settings: Settings) -> dict[str, Any]:
     }
 
 
-def pillars() -> list[psutil.Process]:
-    """Give the two processes that Ray cannot lose and restart by itself. Call after ``start``."""
-    return [each for each in psutil.Process().children(recursive=True) if each.name() in {"gcs_server", "raylet"}]
+def pillars() -> list[tuple[psutil.Process, str]]:
+    """Give, with their names, the two processes that Ray cannot lose and restart by itself. Call after ``start``."""
+    found = []
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if each.name() in PILLARS:
+                found.append((each, each.name()))
+    return found
 
 
-def fallen(processes: list[psutil.Process]) -> list[str]:
+def fallen(processes: list[tuple[psutil.Process, str]]) -> list[str]:
     """Tell which of these processes ended."""
-    return [each.name() for each in processes if not each.is_running() or each.status() == psutil.STATUS_ZOMBIE]
+    return [name for each, name in processes if not _lives(each)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def stop() -> None:

@@ -179,7 +179,7 @@ def test_a_process_that_ray_cannot_replace_ends_the_product_and_the_next_start_c
     with oracle.load():
         _wait_for(lambda: len(oracle.acknowledged) >= before + 3 * BATCH)
         family = product.family()
-        next(each for each in family if each.name() == name).kill()
+        product.named(name)[0].kill()
         psutil.wait_procs(family[:1], timeout=30)
         assert not product.alive()
     product.start()
