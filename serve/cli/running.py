@@ -102,7 +102,7 @@ def _start_ray(settings: Settings, stop: Stop, say: Any) -> dict[str, Any]:
 
 
 def _start_product(settings: Settings, stop: Stop, say: Any) -> Any:
-    """Start part after part. Gives nothing when somebody asked to stop meanwhile."""
+    """Start part after part. Gives nothing when somebody asked to stop before anything was read that must be drained."""
     import ray
 
     from actors import options
@@ -116,9 +116,10 @@ def _start_product(settings: Settings, stop: Stop, say: Any) -> Any:
         if stop.asked():
             return None
     ray.get(started)
-    say("Opening the API …")
-    deploy.start(settings)
-    return None if stop.asked() else supervisor
+    if not stop.asked():
+        say("Opening the API …")
+        deploy.start(settings)
+    return supervisor
 
 
 def _say_stopped_while_starting() -> int:
