@@ -26,6 +26,7 @@ from ingestor.settings import Settings
 
 OBJECT_STORE_BYTES: Final = 128 * 1024 * 1024
 GONE_WITHIN_S: Final = 1.5
+QUIET_PORTS: Final = range(20_000, 29_700)
 PILLARS: Final = frozenset({"gcs_server", "raylet"})
 
 #: Environment of every Ray process, set before Ray is imported.
@@ -191,15 +192,21 @@ def _refuse_unsafe_serve() -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports that nobody on this machine listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Find ports that nobody on this machine listens on now, below those that the kernel gives to whoever asks.
+
+    A port from that range could be somebody's before it is used here.
+    """
+    found: list[int] = []
+    for port in secrets.SystemRandom().sample(QUIET_PORTS, len(QUIET_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            break
+    return found
 
 
 def end_leftovers(settings: Settings) -> None:

@@ -102,7 +102,7 @@ def _start_ray(settings: Settings, stop: Stop, say: Any) -> dict[str, Any]:
 
 
 def _start_product(settings: Settings, stop: Stop, say: Any) -> Any:
-    """Start part after part. Gives nothing when somebody asked to stop before anything was read that must be drained."""
+    """Start part after part. Gives nothing when somebody asked to stop before there was anything to drain."""
     import ray
 
     from actors import options
