@@ -217,11 +217,12 @@ def test_shards_are_listed(tmp_path: Path) -> None:
 def test_forgotten_readers_leave_no_open_file(memory: Path) -> None:
     """A reader that goes out of use closes what it held; one that was closed begins again where it was."""
     fill(memory / "j", [[1], [2]])
+    gc.collect()
     before = _open_files()
     for _ in range(20):
         JournalReader(memory / "j").read()
     gc.collect()
-    assert _open_files() == before
+    assert _open_files() <= before
     reader = JournalReader(memory / "j")
     assert seqs(reader.read(max_frames=1)) == [1]
     reader.close()
