@@ -198,7 +198,13 @@ def gaps(
         "Gaps",
         ["home", "from", "to", "reason", "detail"],
         [
-            [item["home"], _when(item["from"]), _when(item["to"]) or "still open", item["reason"], item["detail"]]
+            [
+                item["home"],
+                _when(item["from"]),
+                _when(item["to"]) or "still open",
+                item["reason"],
+                output.short(item["detail"] or "", 160),
+            ]
             for item in items
         ],
         empty="No gap: nothing is known to be missing.",
@@ -280,7 +286,7 @@ def _refuse_sql(error: QueryError) -> NoReturn:
 
 
 def _when(text: str | None) -> str:
-    return output.clock(text) if text else ""
+    return output.clock(text)[:19] if text else ""
 
 
 def _flag(value: bool) -> str | None:  # noqa: FBT001 - one flag is all it takes

@@ -72,12 +72,12 @@ def event_line(event: dict[str, Any]) -> Text:
     if event["event_type"] == "state_changed":
         old, new = event["old_state"], event["state"]
         if old is not None and old != new:
-            line.append(f"{_short(old)} → ", "dim")
-        line.append("removed" if new is None else _short(new), "bold")
+            line.append(f"{short(old)} → ", "dim")
+        line.append("removed" if new is None else short(new), "bold")
         if event["unit"]:
             line.append(f" {event['unit']}")
     else:
-        line.append(_short(json.dumps(event["data"], ensure_ascii=False), 60))
+        line.append(short(json.dumps(event["data"], ensure_ascii=False), 60))
     if event["area_id"]:
         line.append(f"  {event['area_id']}", "green")
     if event["cause"]:
@@ -106,5 +106,6 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-def _short(text: str, width: int = 40) -> str:
+def short(text: str, width: int = 40) -> str:
+    """Cut a text to ``width``, and show that it was cut."""
     return text if len(text) <= width else f"{text[: width - 1]}…"

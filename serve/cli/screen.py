@@ -121,8 +121,8 @@ def source_line(source: dict[str, Any], *, demo: bool) -> Text:
     else:
         line.append(f"{state}: {detail}" if detail else state, "" if state in {"starting", "connecting"} else "red")
     if missing := source.get("missing"):
-        words = "event type needs" if len(missing) == 1 else "event types need"
-        line.append(f"\n{len(missing)} {words} an administrator's token, see gaps", "yellow")
+        words = "kind of event needs" if len(missing) == 1 else "kinds of events need"
+        line.append(f"\n{len(missing)} {words} an administrator's token, see status", "yellow")
     return line
 
 

@@ -36,7 +36,14 @@ STATUS: dict[str, Any] = {
         "in_flight": 0,
         "balance": 0,
     },
-    "sources": [{"home": "home", "state": "refused", "detail": "the token was refused", "missing": ["call_service"]}],
+    "sources": [
+        {
+            "home": "home",
+            "state": "refused",
+            "detail": "the token was refused",
+            "missing": [{"kind": "event", "event_type": "call_service", "why": "unauthorized", "remedy": "an admin"}],
+        }
+    ],
     "shards": [{"shard": 0, "epoch": 3, "entities": 7, "stored": 12300, "last_seq": 99999, "commit_p50_ms": 1.25}],
     "history": {"rows": 12000, "files": 3, "bytes": 1_500_000},
     "gaps": {"open": 1},

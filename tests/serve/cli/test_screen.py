@@ -47,7 +47,11 @@ def test_a_real_home_is_not_called_a_demo_and_its_fault_stands_there(wide: Conso
     text = shown(wide, settings, {**STATUS, "graph": {"homes": {}}, "away": {"hub": "does not answer"}})
     assert "demo" not in text
     assert "secret" not in text
-    for words in ("refused: the token was refused", "1 event type needs an administrator's token", "hub: restarting"):
+    for words in (
+        "refused: the token was refused",
+        "1 kind of event needs an administrator's token",
+        "hub: restarting",
+    ):
         assert words in text
 
 
