@@ -28,8 +28,8 @@ def status_page(answer: dict[str, Any]) -> None:
     )
     for each in answer["sources"]:
         if missing := each.get("missing"):
-            names = ", ".join(str(kind["event_type"]) for kind in missing)
-            console.print(f"{each.get('home')} needs an administrator's token for: {names}", markup=False)
+            kinds = ", ".join(str(kind["event_type"] or kind["why"]) for kind in missing)
+            console.print(f"{each.get('home')} needs an administrator's token for: {kinds}", markup=False)
     console.print()
     table(
         "Shards",
