@@ -15,10 +15,10 @@ import structlog
 
 from actors import handles
 from actors.handles import Handle
-from ingestor.errors import JournalError, NotFound
+from ingestor.errors import NotFound
 from ingestor.graph.home import HomeGraph
 from ingestor.graph.snapshot import Snapshot
-from ingestor.journal import FrameKind, JournalReader, shards_in
+from ingestor.journal import JournalFollower
 from ingestor.metadata import SqliteMetadata
 from ingestor.settings import Settings
 
@@ -56,7 +56,6 @@ class Graph:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._journals = settings.data_dir / "journal"
         self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
         self._homes: dict[str, HomeGraph] = {}
         for home in self._metadata.homes():
@@ -64,7 +63,7 @@ class Graph:
             for name, content in self._metadata.documents(home).items():
                 graph.put(name, content)
         self._first_version = time.time_ns() // 1000
-        self._readers: dict[int, JournalReader] = {}
+        self._follower = JournalFollower(settings.data_dir / "journal", from_now=False)
         self._dirty: set[str] = set()
         self._telling = asyncio.Lock()
         self._publishing: asyncio.Task[None] | None = None
@@ -173,19 +172,7 @@ class Graph:
                     self._publish_soon(home)
 
     def _triggered(self) -> list[dict[str, Any]]:
-        found = []
-        for shard in shards_in(self._journals):
-            directory = self._journals / str(shard)
-            reader = self._readers.setdefault(shard, JournalReader(directory))
-            try:
-                frames = reader.read()
-            except JournalError as error:
-                log.warning("graph.overtaken", shard=shard, error=str(error))
-                self._readers[shard] = JournalReader(directory, after_seq=reader.committed_seq())
-                continue
-            for frame in frames:
-                if frame.kind is FrameKind.EVENTS:
-                    found += _runs(frame.batch())
+        found = [run for frame in self._follower.news().frames for run in _runs(frame.batch())]
         return sorted(found, key=lambda run: run["time_us"])
 
 

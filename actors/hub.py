@@ -13,10 +13,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
-from ingestor.errors import JournalError, QueryError
-from ingestor.journal import FrameKind, JournalReader, shards_in
+from ingestor.errors import QueryError
+from ingestor.journal import JournalFollower, News
 from ingestor.settings import Settings
 
 POLL_S = 0.01
@@ -24,15 +22,12 @@ IDLE_POLL_S = 0.04
 HEARTBEAT_S = 2.0
 RING_BYTES = 32 * 1024 * 1024
 
-log = structlog.get_logger()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
     """Events of one shard as Arrow IPC payload of the journal; ``payload`` None is a heartbeat."""
 
     shard: int
-    first_seq: int
     last_seq: int
     payload: bytes | None
 
@@ -41,14 +36,7 @@ class Hub:
     """Follows all journals from the moment it starts."""
 
     def __init__(self, settings: Settings) -> None:
-        self._journals = settings.data_dir / "journal"
-        self._readers = {
-            shard: JournalReader(
-                self._journals / str(shard),
-                after_seq=JournalReader(self._journals / str(shard)).committed_seq(),
-            )
-            for shard in shards_in(self._journals)
-        }
+        self._follower = JournalFollower(settings.data_dir / "journal", from_now=True)
         self._ring: deque[tuple[int, Live]] = deque()
         self._ring_bytes = 0
         self._number = 0
@@ -75,7 +63,7 @@ class Hub:
                 if not await self._wait_beyond(position):
                     yield [self._heartbeat()]
                     continue
-                if self._ring and self._ring[0][0] > position + 1:
+                if self._oldest() > position + 1:
                     raise QueryError("cursor", "a position older than the live ring", "a resume from the history")
                 news = [live for number, live in self._ring if number > position]
                 position = self._number
@@ -96,44 +84,35 @@ class Hub:
         return True
 
     def _heartbeat(self) -> Live:
-        return Live(shard=-1, first_seq=0, last_seq=0, payload=None)
+        return Live(shard=-1, last_seq=0, payload=None)
 
     async def _follow(self) -> None:
         idle_s = 0.0
         while True:
-            news = self._read()
-            if news:
+            news = self._follower.news()
+            if news.frames or news.overtaken:
                 idle_s = 0.0
-                async with self._news:
-                    for live in news:
-                        self._number += 1
-                        self._ring.append((self._number, live))
-                        self._ring_bytes += len(live.payload or b"")
-                    while self._ring_bytes > RING_BYTES:
-                        _, old = self._ring.popleft()
-                        self._ring_bytes -= len(old.payload or b"")
-                    self._news.notify_all()
+                await self._tell(news)
             idle_s += POLL_S
             await asyncio.sleep(POLL_S if idle_s < 1.0 else IDLE_POLL_S)
 
-    def _read(self) -> list[Live]:
-        news = []
-        for shard in shards_in(self._journals):
-            directory = self._journals / str(shard)
-            reader = self._readers.setdefault(shard, JournalReader(directory))
-            try:
-                frames = reader.read()
-            except JournalError as error:
-                log.warning("hub.overtaken", shard=shard, error=str(error))
-                self._readers[shard] = JournalReader(directory, after_seq=reader.committed_seq())
+    async def _tell(self, news: News) -> None:
+        async with self._news:
+            if news.overtaken:
                 self._lose_the_ring()
-                continue
-            news += [
-                Live(shard=shard, first_seq=frame.first_seq, last_seq=frame.last_seq, payload=bytes(frame.payload))
-                for frame in frames
-                if frame.kind is FrameKind.EVENTS
-            ]
-        return news
+            for frame in news.frames:
+                self._number += 1
+                live = Live(shard=frame.shard, last_seq=frame.last_seq, payload=bytes(frame.payload))
+                self._ring.append((self._number, live))
+                self._ring_bytes += len(frame.payload)
+            while self._ring_bytes > RING_BYTES:
+                _, old = self._ring.popleft()
+                self._ring_bytes -= len(old.payload or b"")
+            self._news.notify_all()
+
+    def _oldest(self) -> int:
+        """Give the number of the oldest frame that a subscriber can still get."""
+        return self._ring[0][0] if self._ring else self._number + 1
 
     def _lose_the_ring(self) -> None:
         """Something was not read: leave a number out, so that each subscriber is sent to the history."""

@@ -5,6 +5,7 @@ machine, ``trim`` removes what others keep by now, ``repair`` makes a damaged jo
 lost. ``docs/adr/0001-journal.md`` tells why it looks as it does.
 """
 
+from ingestor.journal.follower import JournalFollower, News
 from ingestor.journal.frames import Frame, FrameKind, Tally, decode
 from ingestor.journal.reader import JournalReader
 from ingestor.journal.recovery import Recovered
@@ -16,8 +17,10 @@ from ingestor.journal.writer import JournalWriter
 __all__ = [
     "Frame",
     "FrameKind",
+    "JournalFollower",
     "JournalReader",
     "JournalWriter",
+    "News",
     "Recovered",
     "Repaired",
     "Tally",
