@@ -18,7 +18,7 @@ import structlog
 from actors.committer import Committer
 from actors.messages import Part, Receipt, Refusal
 from actors.room import Room
-from ingestor.errors import JournalFailed
+from ingestor.errors import IngestorError, JournalFailed
 from ingestor.graph.snapshot import Snapshot
 from ingestor.journal import FrameKind, JournalReader, JournalWriter, Tally, shards_in
 from ingestor.metadata import SqliteMetadata
@@ -76,7 +76,7 @@ class Shard:
         receipt = self._append(part.batch, outcome, first_seq)
         await self._committer.commit()
         if outcome.rejected:
-            await asyncio.to_thread(self._index_quarantined, outcome, part.batch, first_seq)
+            await self._index(outcome, part.batch, first_seq)
         return receipt
 
     async def retry(self, batch: Batch) -> Receipt | Refusal:
@@ -230,10 +230,14 @@ class Shard:
             last_seq=last_seq,
         )
 
-    def _index_quarantined(self, outcome: Outcome, batch: Batch, first_seq: int) -> None:
+    async def _index(self, outcome: Outcome, batch: Batch, first_seq: int) -> None:
+        """List what was refused at once. It is in the journal: when the list fails, the Historian makes it good."""
         stored = outcome.events.num_rows if outcome.events is not None else 0
         rows = quarantine_batch(outcome.rejected, batch=batch, first_seq=first_seq + stored)
-        self._metadata.add_quarantined(rows.to_pylist())
+        try:
+            await asyncio.to_thread(self._metadata.add_quarantined, rows.to_pylist())
+        except IngestorError as error:
+            log.warning("quarantine.not_listed_yet", shard=self._number, error=str(error))
 
 
 def owns(number: int, shards: int, home: str, entity_id: str) -> bool:

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import structlog
+from ray.exceptions import RayError
 
 from actors import handles, options
 from actors.gate import Gate
@@ -27,7 +28,6 @@ WATCH_EVERY_S = 1.0
 SET_TO_WORK_EVERY = 15
 STATUS_TIMEOUT_S = 5.0
 FLUSH_S = 3.0
-DEMO_HOME = "demo"
 
 log = structlog.get_logger()
 
@@ -38,7 +38,7 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
-        self._homes = [home.name for home in settings.homes] or [DEMO_HOME]
+        self._homes = settings.home_names
         self._shards = [handles.shard(number) for number in range(settings.shards)]
         self._sources = [handles.source(home) for home in self._homes]
         self._graph, self._historian, self._hub = handles.graph(), handles.historian(), handles.hub()
@@ -80,7 +80,6 @@ class Supervisor:
         except (TimeoutError, IngestorError) as error:
             log.warning("history.flush_incomplete", error=str(error))
         status = await self.status()
-        self._metadata.put("stopped_us", time.time_ns() // 1000)
         self._phase = "stopped"
         return status
 
@@ -147,6 +146,7 @@ class Supervisor:
             self._historian.ask("run"),
             self._graph.ask("run"),
             self._hub.ask("run"),
+            self._gate.ask("run"),
             *(source.ask("run", newest.get(home)) for home, source in zip(self._homes, self._sources, strict=True)),
         )
 
@@ -167,7 +167,11 @@ class Supervisor:
             await asyncio.sleep(WATCH_EVERY_S)
             answers = await self._ask_all(everyone)
             pids = {each.name: answer.get("pid", 0) for each, answer in zip(everyone, answers, strict=True)}
-            away = {name: "does not answer, it is being restarted" for name, pid in pids.items() if not pid}
+            away = {
+                each.name: answer.get("detail", "")
+                for each, answer in zip(everyone, answers, strict=True)
+                if not pids[each.name]
+            }
             for name in away.keys() - self._away.keys():
                 log.warning("actor.lost", actor=name)
             for name in self._away.keys() - away.keys():
@@ -187,6 +191,9 @@ class Supervisor:
                 answer: dict[str, Any] = await asyncio.wait_for(handle.once("status"), STATUS_TIMEOUT_S)
             except (ActorAway, TimeoutError):
                 return {"state": "away", "detail": f"{handle.name} is being restarted"}
+            except (IngestorError, RayError) as error:
+                log.warning("actor.ill", actor=handle.name, error=str(error))
+                return {"state": "away", "detail": f"{handle.name} cannot answer: {error}"}
             return answer
 
         return list(await asyncio.gather(*(ask(handle) for handle in each)))

@@ -16,6 +16,7 @@ import pytest
 from actors.historian import Historian
 from actors.messages import Part, Refusal
 from actors.shard import Shard
+from ingestor.errors import MetadataError
 from ingestor.graph.snapshot import Snapshot
 from ingestor.journal import FrameKind, JournalReader
 from ingestor.settings import Settings
@@ -137,6 +138,23 @@ async def test_a_retry_that_fails_again_is_neither_counted_nor_written(house: Ho
     outcome = await shard.retry(part(b"no json").batch)
     assert isinstance(outcome, Refusal)
     assert (await shard.status())["quarantined"] == 1
+
+
+async def test_a_list_that_cannot_be_written_costs_no_acknowledgement(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The quarantine's list is busy: the part is on disk and acknowledged, and the Historian makes the list good."""
+    shard = house.shard()
+
+    def busy(_rows: object) -> None:
+        raise MetadataError("metadata", "is busy")
+
+    monkeypatch.setattr(shard._metadata, "add_quarantined", busy)
+    receipt = await shard.ingest(part(b"no json", change("light.a", "on", 1)))
+    assert (receipt.stored, len(receipt.quarantined)) == (1, 1)
+    await house.historian.flush()
+    listed = house.historian._metadata.quarantined()
+    assert [item["quarantine_id"] for item in listed] == [receipt.quarantined[0].quarantine_id]
 
 
 async def test_many_parts_share_one_sync(house: House) -> None:
