@@ -50,7 +50,7 @@ class Source:
         """Start reading. ``newest_us``: time of the home's newest stored event, for sources that can resume."""
         if self._reading is not None and not self._reading.done():
             return
-        intake = self._intake = Intake(self._settings)
+        intake = self._intake = self._intake or Intake(self._settings)
         snapshots = await self._graph.ask("snapshots")
         for snapshot in snapshots:
             intake.set_snapshot(snapshot)
@@ -63,7 +63,8 @@ class Source:
         loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._reopen_gap)
         self._reading = loop.create_task(self._read(opening))
-        self._alive = loop.create_task(self._stay_alive())
+        if self._alive is None:
+            self._alive = loop.create_task(self._stay_alive())
 
     async def set_snapshot(self, snapshot: Snapshot) -> None:
         """Route by this picture of a home from now on."""
@@ -84,7 +85,7 @@ class Source:
         if self._alive is not None:
             self._alive.cancel()
         if self._source.live:
-            await asyncio.to_thread(self._note_stop)
+            await asyncio.to_thread(self._note_alive)
 
     async def status(self) -> dict[str, Any]:
         """Tell how the home is read, and the account of its events since this process began."""
@@ -144,9 +145,9 @@ class Source:
         while True:
             await asyncio.sleep(ALIVE_EVERY_S)
             if self._source.live and self._source.health.state == "connected":
-                await asyncio.to_thread(self._metadata.put, f"alive.{self._home}", _now_us())
+                await asyncio.to_thread(self._note_alive)
 
-    def _note_stop(self) -> None:
+    def _note_alive(self) -> None:
         self._metadata.put(f"alive.{self._home}", _now_us())
 
     def _reopen_gap(self) -> None:

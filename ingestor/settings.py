@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails
 from ingestor.errors import ConfigError
 
 DEFAULT_FILE = Path("ha-ingestor.yaml")
+DEMO_HOME = "demo"
 PREFIX = "HA_INGESTOR_"
 SUPERVISOR_URL = "http://supervisor/core"
 
@@ -153,6 +154,11 @@ class Settings(_Section):
     journal: Journal = Journal()
     history: History = History()
     ray: RayPorts = RayPorts()
+
+    @property
+    def home_names(self) -> list[str]:
+        """Name the homes that are watched: those set, or the demo home."""
+        return [home.name for home in self.homes] or [DEMO_HOME]
 
 
 def load(
