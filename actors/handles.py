@@ -43,21 +43,11 @@ class Handle:
     def __reduce__(self) -> tuple[type[Handle], tuple[str]]:
         return (type(self), (self.name,))
 
-    def exists(self) -> bool:
-        """Tell whether an actor of that name was ever started in this cluster."""
-        try:
-            self._look_up()
-        except ValueError:
-            return False
-        return True
-
     async def once(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call once. Raises what the actor raised, or ``ActorAway``."""
         try:
-            return await getattr(self._look_up(), method).remote(*args, **kwargs)
-        except (ActorUnavailableError, ActorDiedError, ValueError) as error:
-            if isinstance(error, ValueError) and self._actor is not None:
-                raise
+            return await getattr(self._look_up(method), method).remote(*args, **kwargs)
+        except (ActorUnavailableError, ActorDiedError):
             self._actor = None
             raise ActorAway(self.name, method) from None
         except RayTaskError as error:
@@ -74,14 +64,10 @@ class Handle:
                     raise Overloaded(self.name, RETRY_S * 10) from None
                 await asyncio.sleep(RETRY_S)
 
-    def ask_now(self, method: str, *args: Any, timeout_s: float = 30.0) -> Any:
-        """Call from code that has no event loop, and block. Used by the command line only."""
-        return ray.get(getattr(self._look_up(), method).remote(*args), timeout=timeout_s)
-
     async def stream(self, method: str, *args: Any) -> AsyncIterator[Any]:
         """Iterate over what a streaming method yields. Raises ``ActorAway`` when the actor goes."""
         try:
-            generator = getattr(self._look_up(), method).options(num_returns="streaming").remote(*args)
+            generator = getattr(self._look_up(method), method).options(num_returns="streaming").remote(*args)
             async for reference in generator:
                 yield await reference
         except (ActorUnavailableError, ActorDiedError):
@@ -90,17 +76,17 @@ class Handle:
         except RayTaskError as error:
             raise (error.cause if isinstance(error.cause, IngestorError) else error) from None
 
-    def _look_up(self) -> Any:
+    def _look_up(self, method: str) -> Any:
         if self._actor is None:
-            self._actor = ray.get_actor(self.name, namespace=NAMESPACE)
+            try:
+                self._actor = ray.get_actor(self.name, namespace=NAMESPACE)
+            except ValueError:
+                raise ActorAway(self.name, method) from None
         return self._actor
 
 
 class ShardHandle(Handle):
     """One shard."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
 
     async def ingest(self, part: Part) -> Receipt:
         """Have the part validated, enriched and journaled. On return it is on disk."""

@@ -39,9 +39,10 @@ class Historian:
             settings.data_dir / "history" / "events", compact_files=settings.history.compact_files
         )
         self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
+        self._ends: dict[int, JournalReader] = {}
         self._lock = asyncio.Lock()
         self._committed_at = time.monotonic()
-        self._commits = self._rows = self._duplicates = 0
+        self._commits = self._duplicates = 0
         self._last_commit_s = 0.0
         self._fault: str | None = None
         self._loop: asyncio.Task[None] | None = None
@@ -64,6 +65,7 @@ class Historian:
 
     async def status(self) -> dict[str, Any]:
         """Tell how far the table is, and how much waits in the journals."""
+        waiting = self._waiting()
         return {
             "pid": os.getpid(),
             "state": "degraded" if self._fault else "running",
@@ -72,10 +74,10 @@ class Historian:
             "files": len(self._table.files()),
             "bytes": self._table.bytes,
             "watermarks": self._table.watermarks,
-            "waiting": self._waiting(),
+            "waiting": waiting,
             "commits": self._commits,
             "duplicates": self._duplicates,
-            "lag_s": round(time.monotonic() - self._committed_at, 1) if self._waiting() else 0.0,
+            "lag_s": round(time.monotonic() - self._committed_at, 1) if waiting else 0.0,
             "last_commit_s": round(self._last_commit_s, 3),
         }
 
@@ -102,8 +104,10 @@ class Historian:
     def _waiting(self) -> int:
         """Estimate how many events wait in the journals: seqs have holes, so it is at least the true number."""
         marks = self._table.watermarks
-        readers = ((shard, JournalReader(self._journals / str(shard))) for shard in shards_in(self._journals))
-        return sum(max(0, reader.committed_seq() - marks.get(shard, 0)) for shard, reader in readers)
+        for shard in shards_in(self._journals):
+            if shard not in self._ends:
+                self._ends[shard] = JournalReader(self._journals / str(shard))
+        return sum(max(0, end.committed_seq() - marks.get(shard, 0)) for shard, end in self._ends.items())
 
     async def _commit(self) -> bool:
         """Move up to ``BATCH_ROWS`` rows. Returns whether there was anything to move."""
@@ -136,7 +140,6 @@ class Historian:
         if quarantined:
             self._metadata.add_quarantined(quarantined)
         appended = self._table.append(batches, marks)
-        self._rows += appended.rows
         self._duplicates += appended.duplicates
         for shard, seq in self._table.watermarks.items():
             trim(self._journals / str(shard), through_seq=seq, keep_s=TRIM_AFTER_S)

@@ -12,9 +12,9 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 import structlog
+from ray.exceptions import RayError
 
 from actors import handles
-from actors.handles import ActorAway
 from actors.hub import Live
 from ingestor.errors import IngestorError
 
@@ -81,7 +81,7 @@ class Feed:
                         listener.push(news)
                     if not self._listeners:
                         break
-            except (ActorAway, IngestorError) as error:
+            except (IngestorError, RayError) as error:
                 log.warning("feed.interrupted", error=str(error))
             for listener in self._listeners:
                 listener.fall_behind()
