@@ -83,7 +83,10 @@ def own_data(settings: Settings) -> Iterator[None]:
 
 
 def start(settings: Settings) -> dict[str, Any]:
-    """Start Ray on this machine and connect to it. Returns its addresses."""
+    """Start Ray on this machine and connect to it. Returns its addresses.
+
+    Nothing may import Ray before: it reads the environment once, and would come up without our token and settings.
+    """
     temporary = temporary_dir(settings)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(mode=0o700)
@@ -101,11 +104,7 @@ def start(settings: Settings) -> dict[str, Any]:
         _temp_dir=str(temporary),
     )
     _refuse_unsafe_serve()
-    return {
-        "dashboard": context.dashboard_url,
-        "session": context["session_dir"],
-        "logs": f"{temporary}/session_latest",
-    }
+    return {"dashboard": context.dashboard_url}
 
 
 def pillars() -> list[tuple[psutil.Process, str]]:
@@ -180,14 +179,20 @@ def _environment(settings: Settings, temporary: Path) -> dict[str, str]:
 
 
 def _refuse_unsafe_serve() -> None:
-    """Check the three settings without which a stream to a client that never reads would fill memory."""
+    """Check what Serve really took of the settings without which clients that do not read would fill memory."""
     from ray.serve._private import constants
 
-    if not constants.RAY_SERVE_ENABLE_HA_PROXY or constants.RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD:
+    safe = (
+        constants.RAY_SERVE_ENABLE_HA_PROXY
+        and not constants.RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD
+        and constants.RAY_SERVE_HAPROXY_H2_BE_MAX_CONCURRENT_STREAMS == 1
+        and str(constants.RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S) == ENVIRONMENT["RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S"]
+    )
+    if not safe:
         raise ConfigError(
             "RAY_SERVE_ENABLE_HA_PROXY",
             "Serve is not in HAProxy mode with throughput-optimised replicas, so slow clients would fill memory",
-            "Do not override RAY_SERVE_* in the environment",
+            "Do not import Ray before the cluster is started",
         )
 
 

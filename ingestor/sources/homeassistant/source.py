@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -202,8 +203,7 @@ class HomeAssistantSource:
         except aiohttp.WSServerHandshakeError as error:
             return Loss(reason="disconnect", detail=_refusal(self._where, error.status), from_us=now_us)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            fault = str(error) or "no answer in time"
-            return Loss(reason="disconnect", detail=f"{self._where} cannot be reached: {fault}", from_us=now_us)
+            return Loss(reason="disconnect", detail=_unreachable(self._where, error), from_us=now_us)
         connection = Connection(ws, timing=self._timing, queue_bytes=self._queue_bytes, clock=self._clock)
         authenticated = False
         try:
@@ -245,6 +245,15 @@ class HomeAssistantSource:
 
     def _now_us(self) -> int:
         return int(self._clock() * 1_000_000)
+
+
+def _unreachable(where: str, error: Exception) -> str:
+    system = getattr(error, "os_error", error)
+    number = getattr(system, "errno", None) or 0
+    fault = (
+        os.strerror(number) if number > 0 else getattr(system, "strerror", None) or str(system) or "no answer in time"
+    )
+    return f"{where} cannot be reached: {fault}. Check the address, and that Home Assistant runs"
 
 
 def _refusal(where: str, status: int) -> str:
