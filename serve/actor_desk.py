@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from actors import handles
 from actors.hub import Live
+from actors.together import Together
 from ingestor.errors import QueryError
 from ingestor.event import SCHEMA
 from ingestor.graph.snapshot import EntityFacts, Snapshot
@@ -28,7 +29,6 @@ from ingestor.settings import Settings
 
 from .desk import LiveBatch
 from .feed import Feed, Listener
-from .refresher import Refresher
 
 READERS = 4
 CATCH_UP_ROWS = 1_000
@@ -69,7 +69,7 @@ class ActorDesk:
         self._settings = settings
         self._archive = Archive(settings.data_dir)
         self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
-        self._refresher = Refresher(self._archive.refresh)
+        self._refresh = Together(self._archive.refresh)
         self._feed = Feed()
         self._readers = asyncio.Semaphore(READERS)
         self._snapshots: dict[str, Snapshot] = {}
@@ -203,7 +203,7 @@ class ActorDesk:
 
     async def _read(self, function: Any, *arguments: Any) -> Any:
         """Ask the archive, as it is now or later."""
-        await self._refresher.refreshed()
+        await self._refresh.done()
         async with self._readers:
             return await asyncio.to_thread(function, *arguments)
 

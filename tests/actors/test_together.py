@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from serve.refresher import Refresher
+from actors.together import Together
 
 
 class Slow:
@@ -34,10 +34,10 @@ async def _until_begun(slow: Slow, times: int) -> None:
 async def test_who_comes_during_a_refresh_waits_for_the_next_one() -> None:
     """A refresh that is under way may have looked already: it proves nothing to a later question."""
     slow = Slow()
-    refresher = Refresher(slow)
-    first = asyncio.create_task(refresher.refreshed())
+    together = Together(slow)
+    first = asyncio.create_task(together.done())
     await _until_begun(slow, 1)
-    later = [asyncio.create_task(refresher.refreshed()) for _ in range(10)]
+    later = [asyncio.create_task(together.done()) for _ in range(10)]
     await asyncio.sleep(0)
     slow.go.release()
     await first
@@ -51,21 +51,21 @@ async def test_who_comes_during_a_refresh_waits_for_the_next_one() -> None:
 async def test_a_failure_is_told_to_those_who_waited_for_it_and_to_nobody_else() -> None:
     """The next question looks again."""
     slow = Slow()
-    refresher = Refresher(slow)
+    together = Together(slow)
     slow.fault = RuntimeError("no disk")
     slow.go.release()
     with pytest.raises(RuntimeError, match="no disk"):
-        await refresher.refreshed()
+        await together.done()
     slow.fault = None
     slow.go.release()
-    await refresher.refreshed()
+    await together.done()
 
 
 async def test_a_question_that_is_cancelled_takes_nothing_from_the_others() -> None:
     """One client that leaves must not leave the rest waiting."""
     slow = Slow()
-    refresher = Refresher(slow)
-    leaving, staying = (asyncio.create_task(refresher.refreshed()) for _ in range(2))
+    together = Together(slow)
+    leaving, staying = (asyncio.create_task(together.done()) for _ in range(2))
     await _until_begun(slow, 1)
     leaving.cancel()
     slow.go.release()

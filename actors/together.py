@@ -1,7 +1,8 @@
-"""See what is new once for all who ask at the same time: a question's answer must not be older than the question.
+"""Do once what many wait for: blocking work that serves all who asked before it began.
 
-Looking costs as much for one as for a hundred, so whoever comes while a look is under way waits for the next one,
-together with all others who came meanwhile.
+The work costs as much for one as for a hundred, so whoever comes while it is under way waits for the next turn,
+together with all others who came meanwhile. A group commit works so, and a look at what is new: one under way may be
+too early.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ import asyncio
 from collections.abc import Callable
 
 
-class Refresher:
-    """Calls ``refresh`` in a thread, one call at a time, for as long as somebody waits. For one event loop."""
+class Together:
+    """Calls ``work`` in a thread, one call at a time, for as long as somebody waits. For one event loop."""
 
-    def __init__(self, refresh: Callable[[], object]) -> None:
-        self._refresh = refresh
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._work = work
         self._waiting: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def refreshed(self) -> None:
-        """Return when a refresh that began after this call is over. Raises what it raised. Safe to cancel."""
+    async def done(self) -> None:
+        """Return when work that began after this call is over. Raises what it raised. Safe to cancel."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._waiting.append(done)
@@ -31,7 +32,7 @@ class Refresher:
         while self._waiting:
             waiting, self._waiting = self._waiting, []
             try:
-                await asyncio.to_thread(self._refresh)
+                await asyncio.to_thread(self._work)
             except Exception as error:  # noqa: BLE001 - it is theirs who asked
                 for done in waiting:
                     if not done.done():
