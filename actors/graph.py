@@ -110,22 +110,8 @@ class Graph:
 
     async def status(self) -> dict[str, Any]:
         """Tell what is known of each home."""
-        return {
-            "pid": os.getpid(),
-            "cycles": sum(len(graph.cycles()) for graph in self._homes.values()),
-            "homes": {
-                home: {
-                    "version": (snapshot := self._snapshot(home)).version,
-                    "entities": len(snapshot.entities),
-                    "devices": len(graph.devices()),
-                    "areas": len(graph.areas()),
-                    "automations": len(graph.automations()),
-                    "cycles": len(graph.cycles()),
-                    "faults": len(graph.faults),
-                }
-                for home, graph in self._homes.items()
-            },
-        }
+        homes = {home: {"version": self._snapshot(home).version, **graph.counts} for home, graph in self._homes.items()}
+        return {"pid": os.getpid(), "cycles": sum(counts["cycles"] for counts in homes.values()), "homes": homes}
 
     def _snapshot(self, home: str) -> Snapshot:
         """Draw the picture, numbered so that versions rise over restarts: users ignore an older one than theirs."""

@@ -101,6 +101,18 @@ class HomeGraph:
         keys = ("kind", "event_type", "why", "remedy")
         return [dict(zip(keys, item, strict=True)) for item in self._facts.missing]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of each kind of thing there are, without drawing them up: may be asked every second."""
+        return {
+            "entities": len(self.snapshot().entities),
+            "devices": len(self._facts.devices),
+            "areas": len(self._facts.areas),
+            "automations": sum(name.startswith("automation.") for name in self._uses()),
+            "cycles": len(self._found().items),
+            "faults": self.fault_count,
+        }
+
     def snapshot(self) -> Snapshot:
         """Return the picture for the shards. The same object until something in it changes; then a higher version."""
         if not self._fresh:

@@ -59,6 +59,16 @@ def test_devices_of_recorded_homes_keep_their_config_entries(version: str) -> No
     assert {item["domain"] for item in graph.integrations()} >= {"demo", "mqtt", "kitchen_sink", "sun"}
 
 
+@pytest.mark.parametrize("version", ["2024.3.3", "2025.4.4"])
+def test_counts_are_those_of_the_lists(version: str) -> None:
+    """Counting draws nothing up, and counts the same things."""
+    graph = home_of(documents(version))
+    lists = {"devices": graph.devices(), "areas": graph.areas(), "automations": graph.automations()}
+    lists |= {"cycles": graph.cycles(), "entities": [*graph.snapshot().entities]}
+    assert {name: graph.counts[name] for name in lists} == {name: len(items) for name, items in lists.items()}
+    assert graph.counts["faults"] == graph.fault_count
+
+
 def test_a_device_shows_what_it_is() -> None:
     """Make, model, versions and connections of the recorded fixture device; an unknown id is an error."""
     graph = home_of(documents("2025.4.4"))
