@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from actors.turns import Turn
 from ingestor.sources.base import Batch
 
 
@@ -13,10 +14,12 @@ class Part:
     """The events of one batch that belong to one shard, in order.
 
     ``context``: state events of the home's environment sensors that belong to other shards; looked at, not stored.
+    ``turn``: its place among its sender's parts, when the sender does not wait for each.
     """
 
     batch: Batch
     context: list[bytes] = field(default_factory=list)
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

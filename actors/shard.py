@@ -18,6 +18,7 @@ import structlog
 from actors.committer import Committer
 from actors.messages import Part, Receipt, Refusal
 from actors.room import Room
+from actors.turns import Turns
 from ingestor.errors import IngestorError, JournalFailed
 from ingestor.graph.snapshot import Snapshot
 from ingestor.journal import FrameKind, JournalReader, JournalWriter, Tally, shards_in
@@ -57,6 +58,7 @@ class Shard:
         )
         self._committer = Committer(self._journal)
         self._room = Room(self._journals / str(number), settings.journal.quota_bytes)
+        self._turns = Turns()
         self._states = LastStates()
         self._window = Window(WINDOW_IDS)
         self._pipeline = Pipeline(shard=number, window=self._window, states=self._states)
@@ -67,13 +69,18 @@ class Shard:
     async def ingest(self, part: Part) -> Receipt:
         """Take a part. On return all of it is on disk, or in quarantine on disk, or known already.
 
-        Raises ``JournalFull``, with nothing taken, when the history is so far behind that the quota is reached.
+        Raises, with nothing taken, ``JournalFull`` when the history is so far behind that the quota is reached, and
+        ``OutOfTurn`` when a part that goes before it was not taken.
         """
         await self._recover_once()
+        if part.turn is not None:
+            self._turns.check(part.turn)
         self._room.check()
         first_seq = self._lease(len(part.batch.events))
         outcome = self._pipeline.process(part.batch, part.context, first_seq=first_seq)
         receipt = self._append(part.batch, outcome, first_seq)
+        if part.turn is not None:
+            self._turns.took(part.turn)
         await self._committer.commit()
         if outcome.rejected:
             await self._index(outcome, part.batch, first_seq)
