@@ -23,7 +23,7 @@ class Killed(ActorAway):
 
 
 class Shard:
-    """A shard whose next answers are scripted: an exception is raised, None acknowledges. It keeps turns as a real one."""
+    """Keeps turns as a real shard does. Its next answers are scripted: an exception is raised, None acknowledges."""
 
     name = "shard-0"
 
@@ -199,9 +199,9 @@ async def test_an_acknowledgement_that_was_lost_repeats_the_part_and_nothing_beh
     shard, flow, sender = await make()
     take, lost = shard.ingest, [True]
 
-    async def ingest(one: Part) -> Receipt:
-        receipt = await take(one)
-        if one.batch.events == [b"a"] and lost.pop():
+    async def ingest(part: Part) -> Receipt:
+        receipt = await take(part)
+        if part.batch.events == [b"a"] and lost.pop():
             lost.append(False)
             raise ActorAway("shard-0", "ingest")
         return receipt
