@@ -129,7 +129,7 @@ class Verdict:
 
 
 class Ledger:
-    """What was claimed and what was acknowledged. Lane ``l`` owns every number that leaves ``l`` when divided by lanes."""
+    """What was claimed and what was acknowledged. Lane ``l`` owns the numbers whose remainder by ``LANES`` is ``l``."""
 
     def __init__(self) -> None:
         self._claimed = [0] * LANES

@@ -1,4 +1,4 @@
-"""The oracle can fail: it finds a dropped, doubled, altered, invented or reordered event, and passes what is faultless."""
+"""The oracle can fail: it finds a dropped, doubled, altered, invented or reordered event, and passes the faultless."""
 
 from __future__ import annotations
 
