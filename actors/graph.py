@@ -18,12 +18,15 @@ from actors.handles import Handle
 from ingestor.errors import NotFound
 from ingestor.graph.home import HomeGraph
 from ingestor.graph.snapshot import Snapshot
-from ingestor.journal import JournalFollower
+from ingestor.journal import Frame, JournalFollower
 from ingestor.metadata import SqliteMetadata
 from ingestor.settings import Settings
 
 PUBLISH_AFTER_S = 0.2
 OBSERVE_EVERY_S = 1.0
+
+#: Events that tell that an automation or a script began to run.
+RUN_STARTS = pa.array(["automation_triggered", "script_started"])
 
 #: The questions that may be asked, and the method of ``HomeGraph`` that answers each.
 QUESTIONS = frozenset(
@@ -158,13 +161,17 @@ class Graph:
                     self._publish_soon(home)
 
     def _triggered(self) -> list[dict[str, Any]]:
-        found = [run for frame in self._follower.news().frames for run in _runs(frame.batch())]
+        found = [run for frame in self._follower.news().frames if _has_runs(frame) for run in _runs(frame.batch())]
         return sorted(found, key=lambda run: run["time_us"])
+
+
+def _has_runs(frame: Frame) -> bool:
+    return bool(pc.any(pc.is_in(frame.batch(["event_type"])["event_type"], RUN_STARTS)).as_py())
 
 
 def _runs(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """Pick the starts of automations and scripts, as ``HomeGraph.observe`` wants them."""
-    starts = batch.filter(pc.is_in(batch.column("event_type"), pa.array(["automation_triggered", "script_started"])))
+    starts = batch.filter(pc.is_in(batch.column("event_type"), RUN_STARTS))
     columns = ["home", "entity_id", "context_id", "context_parent_id", "data"]
     times_us = starts.column("time_fired").cast(pa.int64()).to_pylist()
     return [

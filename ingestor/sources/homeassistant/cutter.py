@@ -72,7 +72,9 @@ class Cutter:
                 return
             frame, received_us = got
             for piece in cut(frame):
-                await self._take(piece, received_us)
+                self._take(piece, received_us)
+                if len(self._events) >= self._limits.events or self._bytes >= self._limits.size_bytes:
+                    await self._flush()
             if self._events and self._now_s() >= self._due_s:
                 await self._flush()
             turn_bytes += len(frame)
@@ -80,37 +82,34 @@ class Cutter:
                 turn_bytes = 0
                 await asyncio.sleep(0)
 
-    async def _take(self, piece: Message | bytes, received_us: int) -> None:
+    def _take(self, piece: Message | bytes, received_us: int) -> None:
         if isinstance(piece, bytes):
-            await self._add(piece, received_us)
-        elif piece.type == "event":
-            if self._connection.streams.get(piece.id or 0) == "config_entries":
-                await self._take_entries(bytes(piece.event), received_us)
-            else:
-                event = bytes(piece.event)
-                self._observe(event)
-                await self._add(event, received_us)
-        else:
+            self._add(piece, received_us)
+        elif piece.type != "event":
             self._connection.answer(piece)
+        elif self._connection.streams.get(piece.id or 0) == "config_entries":
+            self._take_entries(bytes(piece.event), received_us)
+        else:
+            event = bytes(piece.event)
+            self._observe(event)
+            self._add(event, received_us)
 
-    async def _take_entries(self, text: bytes, received_us: int) -> None:
+    def _take_entries(self, text: bytes, received_us: int) -> None:
         try:
             changes = _CHANGES.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            await self._add(text, received_us)
+            self._add(text, received_us)
             return
         for event in as_events(changes, received_us):
-            await self._add(event, received_us)
+            self._add(event, received_us)
         self._observe_entries(changes)
 
-    async def _add(self, event: bytes, received_us: int) -> None:
+    def _add(self, event: bytes, received_us: int) -> None:
         if not self._events:
             self._due_s = self._now_s() + self._limits.age_s
         self._events.append(event)
         self._bytes += len(event)
         self._newest_us = received_us
-        if len(self._events) >= self._limits.events or self._bytes >= self._limits.size_bytes:
-            await self._flush()
 
     async def _flush(self) -> None:
         if not self._events:

@@ -15,14 +15,14 @@ import msgspec
 _EMPTY = msgspec.Raw()
 
 
-class Fault(msgspec.Struct, frozen=True):
+class Fault(msgspec.Struct, frozen=True, gc=False):
     """Why a command failed."""
 
     code: str = "unknown_error"
     message: str = ""
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One message of Home Assistant's WebSocket API. ``event`` and ``result`` are the exact bytes received."""
 
     type: str
