@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestor.errors import HistoryError, JournalCorrupt, JournalError, QueryError
+from ingestor.errors import JournalCorrupt, JournalError, QueryError
 from ingestor.event import SCHEMA
-from ingestor.history import log
+from ingestor.history import log, scrub
 from ingestor.history.engine import COLUMNS, Engine, as_rows
 from ingestor.history.fresh import first_of_each, known_ids
 from ingestor.history.layout import ROW_SCHEMA, DataFile
@@ -174,13 +174,13 @@ class Archive:
         """Answer; if a file was vacuumed away under an old snapshot, read the whole log and answer again."""
         try:
             return ask(self._snapshot)
-        except duckdb.IOException:
+        except duckdb.Error:
             with self._refreshing:
                 self._refresh(lambda directory, _: log.load(directory))
         try:
             return ask(self._snapshot)
-        except duckdb.IOException as error:
-            raise HistoryError(str(self._directory), f"cannot be read: {error}. Run `ha-ingestor scrub`") from error
+        except duckdb.Error as error:
+            raise scrub.blame(self._directory, self._snapshot.table.files.values(), str(error)) from error
 
     def _tail_saw(self, seq: int) -> bool:
         with self._refreshing:

@@ -13,7 +13,7 @@ from deltalake.transaction import AddAction, CommitProperties, PostCommitHookPro
 from ingestor.errors import HistoryError
 from ingestor.event import SCHEMA, SCHEMA_VERSION
 from ingestor.history.layout import TABLE_SCHEMA, DataFile
-from ingestor.history.log import SHARD
+from ingestor.history.log import SEAL, SHARD, seal_of
 
 _QUIET = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
@@ -51,13 +51,14 @@ class Commits:
         ]
         actions += [RemoveAction(file.path, changed, now_ms, file.size_bytes, {"date": file.date}) for file in removed]
         marks = [Transaction(f"{SHARD}{shard}", seq, now_ms) for shard, seq in watermarks.items()]
+        seal = _seal(added, removed, watermarks, now_ms)
         try:
             self._table.create_write_transaction(
                 actions,
                 "append",
                 TABLE_SCHEMA,
                 partition_by=["date"],
-                commit_properties=CommitProperties(app_transactions=marks),
+                commit_properties=CommitProperties({SEAL: seal}, app_transactions=marks),
                 post_commithook_properties=_QUIET,
             )
             self._table.update_incremental()
@@ -68,3 +69,12 @@ class Commits:
         """Sum the log up in one file, and delete commits that are older than the table's log retention."""
         self._table.create_checkpoint()
         self._table.cleanup_metadata()
+
+
+def _seal(added: Sequence[DataFile], removed: Sequence[DataFile], watermarks: Mapping[int, int], now_ms: int) -> str:
+    actions: list[dict[str, Any]] = [
+        {"add": {"path": file.path, "size": file.size_bytes, "stats": file.stats()}} for file in added
+    ]
+    actions += [{"remove": {"path": file.path, "deletionTimestamp": now_ms}} for file in removed]
+    actions += [{"txn": {"appId": f"{SHARD}{shard}", "version": seq}} for shard, seq in watermarks.items()]
+    return seal_of(actions)

@@ -2,6 +2,9 @@
 
 Reads the log itself, a commit at a time, because every answer of the API starts here: knowing that nothing is new
 costs a few system calls. Reads only what this program writes (one checkpoint file, no deletion vectors).
+
+A commit carries a seal, the digest of all in it that is relied on, so one that lost a line or has a bit turned is not
+taken for a whole one. Whoever begins to read must get as far as the durable mark: a log that ends before it is damaged.
 """
 
 from __future__ import annotations
@@ -14,9 +17,13 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ingestor.errors import HistoryCorrupt
+from ingestor.history.disk import digest_of
 from ingestor.history.layout import DataFile
+from ingestor.history.mark import read_mark
 
 SHARD = "shard-"
+SEAL = "seal"
+RESTORE = "Restore it from a backup, or move the history folder away to start an empty one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +66,17 @@ def versions_in(directory: Path, suffix: str) -> list[int]:
 
 
 def load(directory: Path) -> LogState:
-    """Read the whole log. A commit that is torn ends it: the journal still has what stands there."""
+    """Read the whole log. Raises ``HistoryCorrupt`` if it ends before what was once durable."""
+    mark = read_mark(directory)
+    state = load_whole_part(directory)
+    if mark is not None and state.version < mark.version:
+        path = commit_path(directory, state.version + 1)
+        raise HistoryCorrupt(str(path), f"is missing or damaged, and the log goes on after it. {RESTORE}")
+    return state
+
+
+def load_whole_part(directory: Path) -> LogState:
+    """Read the log as far as it is whole. A commit that is torn ends it."""
     for attempt in (1, 2, 3):
         checkpoints = versions_in(directory, ".checkpoint.parquet")
         try:
@@ -97,9 +114,31 @@ def read_commit(directory: Path, version: int) -> list[dict[str, Any]] | None:
         return None
     try:
         actions = [json.loads(line) for line in content.splitlines() if line.strip()]
-    except ValueError:
+        return actions if _is_whole(actions, version) else None
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    return actions if actions and all(isinstance(action, dict) for action in actions) else None
+
+
+def seal_of(actions: list[dict[str, Any]]) -> str:
+    """Return the digest of what a commit adds, removes and marks, in whatever order it does."""
+    relied_on = []
+    for action in actions:
+        if added := action.get("add"):
+            relied_on.append(["add", added["path"], added["size"], added["stats"]])
+        elif gone := action.get("remove"):
+            relied_on.append(["remove", gone["path"], gone["deletionTimestamp"]])
+        elif mark := action.get("txn"):
+            relied_on.append(["txn", mark["appId"], mark["version"]])
+    return digest_of(json.dumps(sorted(relied_on)).encode())
+
+
+def _is_whole(actions: list[dict[str, Any]], version: int) -> bool:
+    """Tell whether nothing is missing or altered. Commits of before there were seals are taken as they are."""
+    kinds = {kind for action in actions for kind in action}
+    if version == 0:
+        return {"protocol", "metaData"} <= kinds
+    [info] = [action["commitInfo"] for action in actions if "commitInfo" in action]
+    return info.get(SEAL) in (None, seal_of(actions))
 
 
 def apply(state: LogState, actions: list[dict[str, Any]]) -> LogState:
@@ -129,6 +168,8 @@ def _from_checkpoint(directory: Path, version: int) -> LogState:
 
 def _add(files: dict[str, DataFile], added: dict[str, Any]) -> None:
     try:
+        if added.get("deletionVector"):
+            raise ValueError("another program deleted rows of it")  # noqa: TRY301 - worded with the other faults below
         files[added["path"]] = DataFile.of_action(added["path"], added["size"], added["stats"])
     except (ValueError, KeyError, TypeError) as error:
         raise HistoryCorrupt(

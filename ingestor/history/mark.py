@@ -10,8 +10,11 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingestor.errors import HistoryCorrupt
+from ingestor.errors import HistoryCorrupt, HistoryError
 from ingestor.history.disk import digest_of, write_whole
+
+#: Rises when an older program could no longer read what this one writes: columns, log or layout.
+FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +38,16 @@ def mark_path(directory: Path) -> Path:
 
 def write_mark(directory: Path, mark: Mark) -> None:
     """Replace the mark. Durable on return."""
-    body = json.dumps(
-        {"version": mark.version, "watermarks": mark.watermarks, "log": mark.log}, sort_keys=True, separators=(",", ":")
-    )
+    content = {"format": FORMAT, "version": mark.version, "watermarks": mark.watermarks, "log": mark.log}
+    body = json.dumps(content, sort_keys=True, separators=(",", ":"))
     write_whole(mark_path(directory), f"{body}\n{digest_of(body.encode())}\n".encode())
 
 
 def read_mark(directory: Path) -> Mark | None:
-    """Return the mark; None if there is none. Raises ``HistoryCorrupt`` if it is altered."""
+    """Return the mark; None if there is none. Raises ``HistoryCorrupt`` if it is altered.
+
+    Raises ``HistoryError`` when a newer program wrote the table: this one must not touch it.
+    """
     path = mark_path(directory)
     try:
         content = path.read_text(encoding="utf-8", errors="replace")
@@ -55,6 +60,10 @@ def read_mark(directory: Path) -> Mark | None:
             "does not match its own digest. Delete it: the next start then reads and verifies the whole table",
         )
     parsed = json.loads(body)
+    if parsed.get("format", 1) > FORMAT:
+        raise HistoryError(
+            str(directory), f"was written by a newer version (format {parsed['format']}). Install that version again"
+        )
     return Mark(
         version=parsed["version"],
         watermarks={int(shard): seq for shard, seq in parsed["watermarks"].items()},

@@ -7,17 +7,16 @@ may look whole and not be on disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingestor.errors import HistoryCorrupt
+from ingestor.errors import HistoryCorrupt, HistoryError
 from ingestor.history import log
 from ingestor.history.disk import digest_of, digest_of_file, sync, write_whole
 from ingestor.history.layout import DataFile
+from ingestor.history.log import RESTORE
 from ingestor.history.mark import Mark, mark_path, read_mark, write_mark
-
-RESTORE = "Restore it from a backup, or move the history folder away to start an empty one"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,7 +80,7 @@ def verify(directory: Path) -> list[Damage]:
     except HistoryCorrupt as error:
         damages.append(Damage(path=error.thing, fault=error.fault))
     try:
-        state = log.load(directory)
+        state = log.load_whole_part(directory)
     except HistoryCorrupt as error:
         return [*damages, Damage(path=error.thing, fault=error.fault)]
     for file in state.files.values():
@@ -91,9 +90,23 @@ def verify(directory: Path) -> list[Damage]:
     return damages
 
 
+def blame(directory: Path, files: Iterable[DataFile], fault: str) -> HistoryError:
+    """Word that an answer met ``fault``: name the file that is damaged, as far as a look at each finds it."""
+    for file in files:
+        damage = _size_damage(directory, file)
+        if damage is None and file.path in fault:
+            damage = _digest_damage(directory, file)
+        if damage:
+            return HistoryCorrupt(damage.path, f"{damage.fault}. {RESTORE}")
+    return HistoryError(
+        str(directory),
+        f"cannot be read: {fault}. `python -m ingestor.history verify {directory}` says more",
+    )
+
+
 def _mark_again(directory: Path, report: Scrubbed) -> Mark:
     """Make the mark anew after it was lost. Trusts nothing: reads every byte of the table first."""
-    state = log.load(directory)
+    state = log.load_whole_part(directory)
     newest = max(log.versions_in(directory, ".json"), default=-1)
     damages = verify(directory)
     if state.version < newest:

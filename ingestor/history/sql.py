@@ -33,9 +33,9 @@ def answer(engine: Engine, text: str, files: Sequence[DataFile], tail: Any) -> A
         cursor.execute(f"CREATE TEMP VIEW events AS {union}")
         try:
             return cursor.sql(statements[0].query).to_arrow_table()
-        except duckdb.IOException:
-            raise
         except duckdb.Error as error:
+            if isinstance(error, duckdb.IOException) or any(file.path in str(error) for file in files):
+                raise  # a file of the table, not the question, is at fault
             raise _refusal(text, str(error)) from None
 
 
