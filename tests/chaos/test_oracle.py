@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.chaos import oracle
+from tests.chaos import oracle, product_home
 from tests.chaos.oracle import ENTITIES, LANES, Ledger, Sight, body_of, entity_of, sight_of
 
 
@@ -147,3 +148,26 @@ def test_all_events_of_an_entity_belong_to_one_lane() -> None:
     """Lanes send side by side, so only then has an entity one order."""
     assert ENTITIES % LANES == 0
     assert oracle.entity_of(5) == oracle.entity_of(5 + ENTITIES)
+
+
+def fired(number: int, **altered: Any) -> dict[str, Any]:
+    """Give an event of the watched home, one a second, as the API shows it."""
+    at = datetime(2026, 11, 1, tzinfo=UTC) + timedelta(seconds=number)
+    entity_id = f"{product_home.PREFIX}{number % product_home.ENTITIES}"
+    return {"entity_id": entity_id, "state": str(number), "seq": number, "time_fired": at.isoformat(), **altered}
+
+
+def test_what_a_watched_home_fired_is_there_once_or_in_a_gap() -> None:
+    """Only a gap record excuses an event that is missing; nothing excuses a second, altered, or reordered one."""
+    fired_us = [oracle.START_US + number * 1_000_000 for number in range(60)]
+    shown = [fired(number) for number in range(60)]
+    gap = (fired_us[20], fired_us[25])
+    judge = product_home.judge_home
+    assert judge(fired_us, shown, []).sound
+    assert judge(fired_us, shown[:20] + shown[26:], [gap]).sound
+    assert judge(fired_us, shown[:20] + shown[27:], [gap]).missing == 1
+    assert judge(fired_us, shown[:55], [(fired_us[55], None)]).sound
+    assert judge(fired_us, [*shown, shown[3]], [gap]).duplicated == 1
+    assert judge(fired_us, [*shown, fired(60)], [gap]).spurious == 1
+    assert judge(fired_us, [*shown[:59], fired(59, time_fired=shown[58]["time_fired"])], []).corrupted == 1
+    assert judge(fired_us, [*shown[10:], *shown[:10]], []).out_of_order == 10
