@@ -55,7 +55,10 @@ class Answer:
 
 
 class Connection:
-    """An open WebSocket. ``authenticate`` first, then ``run``; ``frames`` must be read and fed to ``answer``."""
+    """An open WebSocket. ``authenticate`` first, then ``run``; ``frames`` must be read and fed to ``answer``.
+
+    ``proven_us``: all that was fired before then has arrived, for an answer stands behind it in the same queue.
+    """
 
     def __init__(
         self,
@@ -76,6 +79,8 @@ class Connection:
         self._reading = True
         self._stalled_us: int | None = None
         self._proofs: dict[int, bool] = {}
+        self._sent_us: dict[int, int] = {}
+        self.proven_us = self.heard_us
 
     async def authenticate(self, token: str) -> str:
         """Shake hands and return Home Assistant's version. Raises ``AuthRejected`` or ``ConnectionLost``."""
@@ -116,6 +121,7 @@ class Connection:
         if self._lost:
             raise ConnectionLost("Home Assistant", f"is not connected, {command} cannot be asked")
         number = self._next_id()
+        self._sent_us[number] = self._now_us()
         if stream is not None:
             self.streams[number] = stream
         self._waiting[number] = asyncio.get_running_loop().create_future()
@@ -129,7 +135,8 @@ class Connection:
             self._waiting.pop(number, None)
 
     def answer(self, message: Message) -> None:
-        """Hand a ``result`` or ``pong`` to whoever waits for it."""
+        """Hand a ``result`` or ``pong`` to whoever waits for it. Late or not, it proves what arrived before it."""
+        self.proven_us = max(self.proven_us, self._sent_us.pop(message.id or 0, 0))
         if message.type == "pong":
             if self._proofs.pop(message.id or 0, False):
                 self._stalled_us = None
@@ -187,6 +194,7 @@ class Connection:
                 next_ping_s = now_s + self._timing.ping_every_s
                 number = self._next_id()
                 self._proofs[number] = True
+                self._sent_us[number] = self._now_us()
                 with contextlib.suppress(TimeoutError, ConnectionLost):
                     async with asyncio.timeout(self._timing.ping_every_s):
                         await self._send({"id": number, "type": "ping"})

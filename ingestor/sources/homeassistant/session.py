@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -18,7 +18,7 @@ from ingestor.sources.homeassistant.connection import Connection, Loss
 from ingestor.sources.homeassistant.cutter import NAME, BatchLimits, Cutter
 from ingestor.sources.homeassistant.documents import EVERY, Documents, Freshness, keep_reading
 from ingestor.sources.homeassistant.entries import EntryChange, states_as_events
-from ingestor.sources.homeassistant.signals import Signals
+from ingestor.sources.homeassistant.signals import Signals, fired_at_us
 from ingestor.sources.homeassistant.subscriptions import Missing, missing_entries, subscribe
 
 #: Whichever side notices first that the connection is gone, the reading side knows the cause within this time.
@@ -49,6 +49,7 @@ class Session:
         self._connection, self._home, self._limits, self._ports = connection, home, limits, ports
         self._documents = Documents(connection, home=home, freshness=freshness, emit=ports.emit)
         self._signals = Signals(asyncio.get_running_loop().time)
+        self._newest = b""
         self._cutter = Cutter(
             connection,
             home=home,
@@ -81,7 +82,7 @@ class Session:
         if isinstance(failed, Exception) and not isinstance(failed, ConnectionLost):
             log.error("source.setup_failed", home=self._home, exc_info=failed)
         if isinstance(ended, Loss):
-            return self._explained(ended)
+            return self._widened(self._explained(ended))
         if isinstance(ended, Exception):
             raise ended
         if stopped:
@@ -89,7 +90,7 @@ class Session:
         detail = (
             str(failed) if isinstance(failed, ConnectionLost) else "reading the home's documents failed, see the log"
         )
-        return Loss(reason="disconnect", detail=detail, from_us=self._connection.heard_us)
+        return self._widened(Loss(reason="disconnect", detail=detail, from_us=self._connection.heard_us))
 
     def _explained(self, loss: Loss) -> Loss:
         """Name the cause the home itself gave: it was told to restart or stop just before."""
@@ -97,6 +98,15 @@ class Session:
         if leaving is None or loss.reason != "disconnect":
             return loss
         return Loss(reason="home_restart", detail=f"{leaving} was called; {loss.detail}", from_us=loss.from_us)
+
+    def _widened(self, loss: Loss) -> Loss:
+        """Begin the loss when the newest event that came was fired: the next may have waited in the home since then.
+
+        A home whose clock is behind, or an event without a time, takes it back no further than what is proven.
+        """
+        fired_us, proven_us = fired_at_us(self._newest), self._connection.proven_us
+        known_us = proven_us if fired_us is None else max(fired_us, proven_us)
+        return replace(loss, from_us=min(loss.from_us, known_us))
 
     async def _set_up(self) -> None:
         connection, documents = self._connection, self._documents
@@ -126,6 +136,7 @@ class Session:
             await self._ports.emit(batch, sum(map(len, part)))
 
     def _observe(self, event: bytes) -> None:
+        self._newest = event
         self._documents.mark(self._signals.stale_after(event))
 
     def _observe_entries(self, changes: list[EntryChange]) -> None:

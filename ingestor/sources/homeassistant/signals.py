@@ -6,6 +6,7 @@ Looks at the first bytes only, for nearly all events are ``state_changed``: half
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -48,6 +49,23 @@ class _Event(msgspec.Struct, frozen=True):
 
 _EVENT = msgspec.json.Decoder(_Event)
 _DATA = msgspec.json.Decoder(_Data)
+
+
+class _Fired(msgspec.Struct, frozen=True):
+    time_fired: datetime | None = None
+
+
+_FIRED = msgspec.json.Decoder(_Fired)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def fired_at_us(event: bytes) -> int | None:
+    """Return when an event was fired, by the home's clock (UTC, microseconds). ``None``: it does not say."""
+    try:
+        moment = _FIRED.decode(event).time_fired
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return None if moment is None or moment.tzinfo is None else (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 class Signals:

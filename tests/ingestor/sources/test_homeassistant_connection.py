@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,6 +20,14 @@ from tests.support.fake_home import TOKEN, VERSIONS, FakeHome, fake_home
 
 RESTART = b'{"event_type":"call_service","data":{"domain":"homeassistant","service":"restart","service_data":{}}}'
 ONE = b'{"event_type":"one","data":{}}'
+#: No ping proves anything during a test.
+UNHURRIED = replace(BRISK, ping_every_s=10.0, silence_s=25.0)
+
+
+def fired_at(moment_us: int) -> bytes:
+    """Make an event of a moment, as Home Assistant writes it."""
+    moment = datetime.fromtimestamp(moment_us // 1_000_000, UTC).replace(microsecond=moment_us % 1_000_000)
+    return b'{"event_type":"one","data":{},"time_fired":"%s"}' % moment.isoformat().encode()
 
 
 @pytest.mark.parametrize(
@@ -57,11 +68,13 @@ async def test_a_home_that_knows_no_coalescing_is_read_all_the_same() -> None:
 
 
 async def test_a_lost_connection_is_a_gap_that_ends_when_subscribed_again() -> None:
-    """The gap runs from the last thing heard to the new subscription; then all documents come anew."""
+    """The gap runs from what was heard last to the new subscription; then all documents come anew."""
     async with fake_home() as home, watched(source_of(home)) as watch:
         await watch.ready()
-        home.emit([ONE])
-        await watch.until(lambda: watch.events() == [ONE])
+        fired_us = time.time_ns() // 1000
+        one = fired_at(fired_us)
+        home.emit([one])
+        await watch.until(lambda: watch.events() == [one])
         await home.disconnect(code=1001)
         await watch.until(lambda: bool(watch.all(GapClosed)))
         await watch.until(lambda: len([each for each in watch.all(Document) if each.name == "missing"]) == 2)
@@ -69,13 +82,44 @@ async def test_a_lost_connection_is_a_gap_that_ends_when_subscribed_again() -> N
         await watch.until(lambda: len(watch.events()) == 2)
         assert watch.source.health.connects == 2
     (opened,), (closed,) = watch.all(GapOpened), watch.all(GapClosed)
-    heard_us = next(batch.received_at_us for batch in watch.all(Batch) if not batch.backfilled)
     assert opened.gap_id == closed.gap_id
-    assert heard_us <= opened.from_us <= closed.to_us
+    assert fired_us == opened.from_us <= closed.to_us
     assert "1001" in opened.detail
     assert opened.reason == "disconnect"
     order = [type(item) for item in watch.items if isinstance(item, GapOpened | GapClosed)]
     assert order == [GapOpened, GapClosed]
+
+
+async def test_what_waited_in_the_home_when_it_threw_us_out_lies_in_the_gap() -> None:
+    """Events reach us late: those fired before we last heard something, and dropped behind it, are in the gap too."""
+    async with FakeHome(pending_limit=1_000) as home, watched(source_of(home, timing=UNHURRIED)) as watch:
+        await watch.ready()
+        await asyncio.sleep(0.05)
+        fired_us = time.time_ns() // 1000
+        await asyncio.sleep(0.2)
+        home.emit([fired_at(fired_us)])
+        await watch.until(lambda: bool(watch.events()))
+        home.emit([fired_at(fired_us + number) for number in range(1, 1_001)])
+        await watch.until(lambda: bool(watch.all(GapClosed)))
+    (gap,) = watch.all(GapOpened)
+    heard_us = next(batch.received_at_us for batch in watch.all(Batch) if not batch.backfilled)
+    assert home.thrown_out[0].lost_messages == 1_000
+    assert gap.from_us == fired_us < heard_us - 100_000
+
+
+@pytest.mark.parametrize("event", [ONE, b'{"event_type":"old","data":{},"time_fired":"1999-01-01T00:00:00+00:00"}'])
+async def test_a_home_whose_clock_is_behind_makes_no_gap_of_years(event: bytes) -> None:
+    """The answer to our last question stands behind all that was fired before we asked: the gap begins no earlier."""
+    async with fake_home() as home, watched(source_of(home, timing=UNHURRIED)) as watch:
+        began_us = time.time_ns() // 1000
+        await watch.ready()
+        ready_us = time.time_ns() // 1000
+        home.emit([event])
+        await watch.until(lambda: bool(watch.events()))
+        await home.disconnect()
+        await watch.until(lambda: bool(watch.all(GapClosed)))
+    (gap,) = watch.all(GapOpened)
+    assert began_us < gap.from_us <= ready_us
 
 
 async def test_a_restart_is_told_from_other_losses() -> None:
