@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from actors import handles
 from actors.intake import Intake
 from actors.messages import Refusal
-from ingestor.errors import NotFound
+from ingestor.errors import NotFound, Overloaded
 from ingestor.graph.snapshot import Snapshot
 from ingestor.metadata import SqliteMetadata
 from ingestor.settings import Settings
@@ -18,6 +20,9 @@ from ingestor.sources.base import Batch
 from ingestor.transforms.route import shard_of_event
 
 ROOM_FOR_S = 1.0
+MOST_EVENTS = 20_000
+MOST_BYTES = 64 * 1024 * 1024
+BUSY_FOR_S = 1.0
 
 
 class Gate:
@@ -28,6 +33,7 @@ class Gate:
         self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
         self._intake: Intake | None = None
         self._room_checked_at = -ROOM_FOR_S
+        self._events = self._bytes = self._refused = 0
 
     async def run(self) -> None:
         """Learn how to route from the current pictures of the homes. Harmless when they are known."""
@@ -37,13 +43,15 @@ class Gate:
     async def accept(self, home: str | None, events: list[bytes], source: str) -> dict[str, Any]:
         """Take events of a home (the first configured one by default).
 
-        Raises ``NotFound`` for an unknown home, ``JournalFull`` when nothing can be written down now.
+        Raises, with nothing taken, ``NotFound`` for an unknown home, ``JournalFull`` when nothing can be written down
+        now, and ``Overloaded`` while too much waits to be written: so what is taken is written soon.
         """
         name = self._known(home)
-        await self._check_room()
-        receipt = await self._door().put_and_wait(
-            Batch(home=name, source=source, received_at_us=time.time_ns() // 1000, events=events),
-        )
+        with self._room_for(events):
+            await self._check_room()
+            receipt = await self._door().put_and_wait(
+                Batch(home=name, source=source, received_at_us=time.time_ns() // 1000, events=events),
+            )
         return {
             "received": receipt.received,
             "accepted": receipt.stored,
@@ -88,7 +96,22 @@ class Gate:
 
     async def status(self) -> dict[str, Any]:
         """Tell the account of events sent to us since this process began."""
-        return {"pid": os.getpid(), "flow": self._door().flow.as_dict()}
+        return {"pid": os.getpid(), "flow": self._door().flow.as_dict(), "overloaded": self._refused}
+
+    @contextmanager
+    def _room_for(self, events: list[bytes]) -> Iterator[None]:
+        """Hold a place for them. Whoever comes first gets one, whatever the size."""
+        size_bytes = sum(map(len, events))
+        if self._events and (self._events + len(events) > MOST_EVENTS or self._bytes + size_bytes > MOST_BYTES):
+            self._refused += 1
+            raise Overloaded("the ingest door", BUSY_FOR_S)
+        self._events += len(events)
+        self._bytes += size_bytes
+        try:
+            yield
+        finally:
+            self._events -= len(events)
+            self._bytes -= size_bytes
 
     async def _check_room(self) -> None:
         """Refuse at the door instead of queueing what has to wait long; ask the shards at most every second."""

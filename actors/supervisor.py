@@ -33,10 +33,13 @@ log = structlog.get_logger()
 
 
 class Supervisor:
-    """One for the whole installation. ``start`` may be repeated: what runs already is found, not doubled."""
+    """One for the whole installation. ``start`` may be repeated: what runs already is found, not doubled.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    ``gate``: the Gate, or one that listens by itself too.
+    """
+
+    def __init__(self, settings: Settings, gate: type[Gate] = Gate) -> None:
+        self._settings, self._gate_class = settings, gate
         self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
         self._homes = settings.home_names
         self._shards = [handles.shard(number) for number in range(settings.shards)]
@@ -58,7 +61,7 @@ class Supervisor:
             name = self._shards[number].name
             options.start(Shard, "shard", name, settings, number, historian=self._historian, graph=self._graph)
         options.start(Hub, "hub", "hub", settings)
-        options.start(Gate, "gate", "gate", settings)
+        options.start(self._gate_class, "gate", "gate", settings)
         for home, source in zip(self._homes, self._sources, strict=True):
             options.start(Source, "source", source.name, settings, home)
         await asyncio.gather(*(shard.ask("status") for shard in self._shards))

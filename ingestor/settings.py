@@ -121,6 +121,12 @@ class Http(_Section):
     port: Annotated[Count, Field(ge=1, le=65_535)] = 8080
 
 
+class Ingest(_Section):
+    """Where events are taken in at speed, beside the API and not through it. It listens on ``http.host``."""
+
+    port: Annotated[Count, Field(ge=1, le=65_535)] = 8081
+
+
 class Journal(_Section):
     """The write-ahead log of one shard: size at which a file is closed, and beyond which nothing more is taken."""
 
@@ -151,6 +157,7 @@ class Settings(_Section):
     shards: Annotated[Count, Field(ge=1, le=64)] = 2
     demo: Demo = Demo()
     http: Http = Http()
+    ingest: Ingest = Ingest()
     journal: Journal = Journal()
     history: History = History()
     ray: RayPorts = RayPorts()

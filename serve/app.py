@@ -1,7 +1,8 @@
-"""Compose the HTTP applications: ``api`` for questions and ingest, ``live`` for streams that stay open.
+"""Compose the HTTP applications: ``api`` for questions and ingest, ``live`` for streams, ``lane`` for ingest alone.
 
-Two, because each open stream holds one of its deployment's request slots for its whole life: streams must not be able
-to starve questions. Both take absolute paths, so they can be mounted under any prefix, or served beside each other.
+Each open stream holds one of its deployment's request slots for its whole life: streams must not be able to starve
+questions, and neither may cost the lane anything. All take absolute paths, so they can be mounted under any prefix, or
+served beside each other.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import ingestor.event
 from ingestor.version import VERSION
 
 from . import pages, status
-from .desk import Desk
+from .crowd import Crowd
+from .desk import Counter, Desk
 from .door import Door
 from .rest import answers, automations, events, graph, health, ingest, ledgers, registry, states, stream
 from .schemas import ProblemDocument
@@ -63,6 +65,16 @@ def live(desk: Desk, *, hosts: Collection[str] = ()) -> FastAPI:
     return app
 
 
+def lane(counter: Counter, *, hosts: Collection[str] = ()) -> FastAPI:
+    """Take events in, and tell health and metrics; nothing else. More bodies at once than it can hold are refused."""
+    app = _application(counter, hosts, crowd=True)
+    app.include_router(ingest.router, prefix=PREFIX, responses=answers.DEFAULT)
+    app.include_router(health.probes, responses=answers.DEFAULT)
+    paths: dict[str, Any] = {path: {} for path in (f"{PREFIX}/events", "/livez", "/readyz", "/metrics")}
+    app.openapi = lambda: {"paths": paths}  # type: ignore[method-assign]  # what an unknown path is compared with
+    return app
+
+
 def openapi() -> dict[str, Any]:
     """Describe both applications as one: OpenAPI 3.1."""
     everything = APIRouter(generate_unique_id_function=lambda route: route.name)
@@ -88,7 +100,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, **kinds[0]} if len(kinds) == 1 else {**schema, **({"anyOf": kinds} if kinds else {})}
 
 
-def _application(desk: Desk, hosts: Collection[str]) -> FastAPI:
+def _application(desk: Counter, hosts: Collection[str], *, crowd: bool = False) -> FastAPI:
     app = FastAPI(
         title="HA Ingestor",
         version=VERSION,
@@ -99,6 +111,8 @@ def _application(desk: Desk, hosts: Collection[str]) -> FastAPI:
         exception_handlers={HTTPException: status.on_http_exception, RequestValidationError: status.on_invalid},
     )
     app.state.desk = desk
+    if crowd:
+        app.add_middleware(Crowd)
     app.add_middleware(Door, hosts=hosts)
     cached: list[dict[str, Any]] = []
 

@@ -28,8 +28,16 @@ class LiveBatch:
     cursor: dict[int, int]
 
 
-class Desk(Protocol):
-    """Who answers. The real one asks actors and the archive; tests have their own."""
+class Counter(Protocol):
+    """Who takes events in, and says how it goes."""
+
+    async def accept(self, home: str | None, events: list[bytes], source: str) -> dict[str, Any]:
+        """Take events in. On return they are on disk. ``events`` is never empty; None is the first configured home.
+
+        Answers ``{received, accepted, duplicate, filtered, quarantined: [{index, quarantine_id, reason}], last_seq}``.
+        Raises ``NotFound`` for an unknown home, ``Overloaded``, ``JournalFull``, ``JournalError``.
+        """
+        ...
 
     async def status(self) -> dict[str, Any]:
         """Say how everything is. Free-form JSON; ``ingestor.telemetry`` names the places that become metrics."""
@@ -38,6 +46,10 @@ class Desk(Protocol):
     async def ready(self) -> tuple[bool, list[str]]:
         """Tell whether events are taken in and questions answered; if not, the reasons as sentences."""
         ...
+
+
+class Desk(Counter, Protocol):
+    """Who answers everything. The real one asks actors and the archive; tests have their own."""
 
     async def events(self, question: Question) -> Page:
         """One page of events, committed or not yet: what was acknowledged is seen. Raises ``QueryError``."""
@@ -100,13 +112,5 @@ class Desk(Protocol):
         """Send the item through the pipeline again: ``{quarantine_id, outcome, seq?, reason?}``. Raises ``NotFound``.
 
         ``outcome`` is ``stored``, ``duplicate``, ``filtered`` or ``quarantined``.
-        """
-        ...
-
-    async def accept(self, home: str | None, events: list[bytes], source: str) -> dict[str, Any]:
-        """Take events in. On return they are on disk. ``events`` is never empty; None is the first configured home.
-
-        Answers ``{received, accepted, duplicate, filtered, quarantined: [{index, quarantine_id, reason}], last_seq}``.
-        Raises ``NotFound`` for an unknown home, ``Overloaded``, ``JournalFull``, ``JournalError``.
         """
         ...

@@ -108,9 +108,10 @@ def _start_product(settings: Settings, stop: Stop, say: Any) -> Any:
     from actors import options
     from actors.supervisor import Supervisor
     from serve import deploy
+    from serve.lane import Lane
 
     say("Opening the journal and the history …")
-    supervisor = options.start(Supervisor, "supervisor", "supervisor", settings)
+    supervisor = options.start(Supervisor, "supervisor", "supervisor", settings, gate=Lane)
     started = supervisor.start.remote()
     while not ray.wait([started], timeout=LOOK_S)[0]:
         if stop.asked():
@@ -205,7 +206,10 @@ def _refuse_unusable_data_dir(settings: Settings) -> None:
 
 
 def _refuse_taken_ports(settings: Settings) -> None:
-    wanted = [("http.port", settings.http.host, settings.http.port)]
+    wanted = [
+        ("http.port", settings.http.host, settings.http.port),
+        ("ingest.port", settings.http.host, settings.ingest.port),
+    ]
     if settings.ray.dashboard:
         wanted.append(("ray.dashboard_port", "127.0.0.1", settings.ray.dashboard_port))
     for setting, host, port in wanted:

@@ -86,6 +86,7 @@ class Screen:
         if self._addresses.get("dashboard"):
             grid.add_row("Ray", f"http://{self._addresses['dashboard']}")
             grid.add_row("", f"[dim]its token: {where}/run/ray-token[/]")
+        grid.add_row("send", f"http://{settings.http.host}:{settings.ingest.port}/api/v1/events")
         grid.add_row("ask", f"{command()} tail [dim](or status, query, gaps)[/]")
         if not settings.homes:
             grid.add_row("connect", f"this is a demo home; for yours: {command()} init")

@@ -32,7 +32,7 @@ class Product:
     def __init__(self, directory: Path, *, environment: dict[str, str] | None = None, dashboard: bool = False) -> None:
         self.directory = directory
         self.data_dir = directory / "data"
-        self.port, self.dashboard_port = free_ports(2)
+        self.port, self.ingest_port, self.dashboard_port = free_ports(3)
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = directory / "product.log"
         self._environment = {
@@ -40,6 +40,7 @@ class Product:
             "HA_INGESTOR_RAY__DASHBOARD_PORT": str(self.dashboard_port),
             "HA_INGESTOR_DATA_DIR": str(self.data_dir),
             "HA_INGESTOR_HTTP__PORT": str(self.port),
+            "HA_INGESTOR_INGEST__PORT": str(self.ingest_port),
             "HA_INGESTOR_HISTORY__COMMIT_S": "2",
             **(environment or {}),
         }
