@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from ingestor.errors import QueryError
@@ -65,7 +66,7 @@ class Hub:
                     continue
                 if self._oldest() > position + 1:
                     raise QueryError("cursor", "a position older than the live ring", "a resume from the history")
-                news = [live for number, live in self._ring if number > position]
+                news = self._beyond(position)
                 position = self._number
                 yield news
         finally:
@@ -82,6 +83,11 @@ class Hub:
         except TimeoutError:
             return False
         return True
+
+    def _beyond(self, position: int) -> list[Live]:
+        """Give what came after a position, at a cost of what it gives and not of the ring's length."""
+        news = [live for _, live in takewhile(lambda each: each[0] > position, reversed(self._ring))]
+        return news[::-1]
 
     def _heartbeat(self) -> Live:
         return Live(shard=-1, last_seq=0, payload=None)
