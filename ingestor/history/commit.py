@@ -10,10 +10,10 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, CommitProperties, PostCommitHookProperties, RemoveAction, Transaction
 
-from ingestor.errors import HistoryError
+from ingestor.errors import HistoryCorrupt, HistoryError
 from ingestor.event import SCHEMA, SCHEMA_VERSION
 from ingestor.history.layout import TABLE_SCHEMA, DataFile
-from ingestor.history.log import SEAL, SHARD, seal_of
+from ingestor.history.log import RESTORE, SEAL, SHARD, log_folder, seal_of
 
 _QUIET = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
@@ -34,7 +34,10 @@ class Commits:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._table = DeltaTable(str(directory))
+        try:
+            self._table = DeltaTable(str(directory))
+        except DeltaError as error:
+            raise HistoryCorrupt(str(log_folder(directory)), f"cannot be opened ({error}). {RESTORE}") from error
 
     def commit(
         self,
@@ -51,7 +54,7 @@ class Commits:
         ]
         actions += [RemoveAction(file.path, changed, now_ms, file.size_bytes, {"date": file.date}) for file in removed]
         marks = [Transaction(f"{SHARD}{shard}", seq, now_ms) for shard, seq in watermarks.items()]
-        seal = _seal(added, removed, watermarks, now_ms)
+        seal = _seal(added, removed, watermarks, now_ms=now_ms, changed=changed)
         try:
             self._table.create_write_transaction(
                 actions,
@@ -71,10 +74,23 @@ class Commits:
         self._table.cleanup_metadata()
 
 
-def _seal(added: Sequence[DataFile], removed: Sequence[DataFile], watermarks: Mapping[int, int], now_ms: int) -> str:
-    actions: list[dict[str, Any]] = [
-        {"add": {"path": file.path, "size": file.size_bytes, "stats": file.stats()}} for file in added
+def _seal(
+    added: Sequence[DataFile], removed: Sequence[DataFile], watermarks: Mapping[int, int], *, now_ms: int, changed: bool
+) -> str:
+    """Return the seal of the commit that Delta will write of these."""
+
+    def told(file: DataFile) -> dict[str, Any]:
+        return {
+            "path": file.path,
+            "size": file.size_bytes,
+            "partitionValues": {"date": file.date},
+            "dataChange": changed,
+        }
+
+    adds = [{"add": {**told(file), "modificationTime": now_ms, "stats": file.stats()}} for file in added]
+    removes = [{"remove": {**told(file), "deletionTimestamp": now_ms}} for file in removed]
+    marks = [
+        {"txn": {"appId": f"{SHARD}{shard}", "version": seq, "lastUpdated": now_ms}}
+        for shard, seq in watermarks.items()
     ]
-    actions += [{"remove": {"path": file.path, "deletionTimestamp": now_ms}} for file in removed]
-    actions += [{"txn": {"appId": f"{SHARD}{shard}", "version": seq}} for shard, seq in watermarks.items()]
-    return seal_of(actions)
+    return seal_of([*adds, *removes, *marks])

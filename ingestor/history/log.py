@@ -23,6 +23,12 @@ from ingestor.history.mark import read_mark
 
 SHARD = "shard-"
 SEAL = "seal"
+#: What of each action anybody relies on.
+_SEALED = {
+    "add": ("path", "size", "partitionValues", "modificationTime", "dataChange", "stats"),
+    "remove": ("path", "size", "partitionValues", "deletionTimestamp", "dataChange"),
+    "txn": ("appId", "version", "lastUpdated"),
+}
 RESTORE = "Restore it from a backup, or move the history folder away to start an empty one"
 
 
@@ -54,6 +60,11 @@ def commit_path(directory: Path, version: int) -> Path:
 def checkpoint_path(directory: Path, version: int) -> Path:
     """Return the file that sums the log up to ``version``."""
     return log_folder(directory) / f"{version:020d}.checkpoint.parquet"
+
+
+def hint_path(directory: Path) -> Path:
+    """Return the file that names the last checkpoint, so that nobody has to look for it."""
+    return log_folder(directory) / "_last_checkpoint"
 
 
 def versions_in(directory: Path, suffix: str) -> list[int]:
@@ -101,7 +112,7 @@ def advance(directory: Path, state: LogState) -> LogState:
     newer = state
     while (actions := read_commit(directory, newer.version + 1)) is not None:
         newer = apply(newer, actions)
-    if newer is state and _summed_up_to(directory) > state.version:
+    if newer is state and summed_up_to(directory) > state.version:
         return load(directory)
     return newer
 
@@ -121,15 +132,13 @@ def read_commit(directory: Path, version: int) -> list[dict[str, Any]] | None:
 
 def seal_of(actions: list[dict[str, Any]]) -> str:
     """Return the digest of what a commit adds, removes and marks, in whatever order it does."""
-    relied_on = []
-    for action in actions:
-        if added := action.get("add"):
-            relied_on.append(["add", added["path"], added["size"], added["stats"]])
-        elif gone := action.get("remove"):
-            relied_on.append(["remove", gone["path"], gone["deletionTimestamp"]])
-        elif mark := action.get("txn"):
-            relied_on.append(["txn", mark["appId"], mark["version"]])
-    return digest_of(json.dumps(sorted(relied_on)).encode())
+    relied_on = [
+        json.dumps([kind, *(content[name] for name in _SEALED[kind])])
+        for action in actions
+        for kind, content in action.items()
+        if kind in _SEALED
+    ]
+    return digest_of("\n".join(sorted(relied_on)).encode())
 
 
 def _is_whole(actions: list[dict[str, Any]], version: int) -> bool:
@@ -184,8 +193,9 @@ def _mark(marks: dict[int, int], mark: dict[str, Any]) -> None:
         marks[int(name.removeprefix(SHARD))] = mark["version"]
 
 
-def _summed_up_to(directory: Path) -> int:
+def summed_up_to(directory: Path) -> int:
+    """Return the version of the last checkpoint, as the hint says; -1 without a hint that can be read."""
     try:
-        return int(json.loads((log_folder(directory) / "_last_checkpoint").read_bytes())["version"])
-    except (OSError, ValueError, KeyError):
+        return int(json.loads(hint_path(directory).read_bytes())["version"])
+    except (OSError, ValueError, KeyError, TypeError):
         return -1

@@ -134,15 +134,15 @@ def _log_damage(directory: Path, mark: Mark | None) -> Iterator[Damage]:
 
 
 def _drop_checkpoints(directory: Path, mark: Mark | None) -> None:
-    """Remove checkpoints that were not yet synced when the writer ended: the log itself says the same."""
+    """Remove checkpoints that were not yet synced when the writer ended, and a hint at one: the log says the same."""
     known = mark.log if mark else {}
-    last = log.log_folder(directory) / "_last_checkpoint"
     relied_on = [name for name in known if name.endswith(".checkpoint.parquet")]
     oldest_needed = int(relied_on[0][:20]) if relied_on else -1
     for version in log.versions_in(directory, ".checkpoint.parquet"):
         if version > oldest_needed:
             log.checkpoint_path(directory, version).unlink()
-            last.unlink(missing_ok=True)
+    if log.summed_up_to(directory) != oldest_needed:
+        log.hint_path(directory).unlink(missing_ok=True)
 
 
 def _climb(directory: Path, trusted: int, report: Scrubbed) -> log.LogState:

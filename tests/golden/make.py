@@ -123,9 +123,7 @@ class _Shard:
         if refused:
             at = first_seq + stored
             rows = quarantine_batch(outcome.rejected, batch=batch, first_seq=at)
-            self.journal.append(
-                FrameKind.QUARANTINED, rows, first_seq=at, last_seq=at + refused - 1, tally=self._tally
-            )
+            self.journal.append(FrameKind.QUARANTINED, rows, first_seq=at, last_seq=at + refused - 1, tally=self._tally)
         self.journal.commit()
 
 
