@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import psutil
 
-from ingestor.errors import ConfigError
+from ingestor.errors import ConfigError, IngestorError
 from ingestor.settings import Settings
 
 OBJECT_STORE_BYTES: Final = 128 * 1024 * 1024
@@ -57,6 +57,17 @@ INNER_PORTS: Final = (
 )
 
 
+class RayNotStarted(IngestorError):
+    """Ray did not come up. What it wrote about it lies in ``logs``."""
+
+    def __init__(self, fault: str, logs: str) -> None:
+        super().__init__(fault, logs)
+        self.fault, self.logs = fault, logs
+
+    def __str__(self) -> str:
+        return f"Ray did not start: {self.fault} Start again, perhaps when the machine is less busy; see {self.logs}"
+
+
 @contextmanager
 def own_data(settings: Settings) -> Iterator[None]:
     """Hold the data directory: a second program on it is refused with a ``ConfigError``.
@@ -86,6 +97,7 @@ def start(settings: Settings) -> dict[str, Any]:
     """Start Ray on this machine and connect to it. Returns its addresses.
 
     Nothing may import Ray before: it reads the environment once, and would come up without our token and settings.
+    Raises ``RayNotStarted``, and leaves nothing behind.
     """
     temporary = temporary_dir(settings)
     shutil.rmtree(temporary, ignore_errors=True)
@@ -93,16 +105,20 @@ def start(settings: Settings) -> dict[str, Any]:
     os.environ.update(_environment(settings, temporary))
     import ray
 
-    context = ray.init(
-        namespace="ha-ingestor",
-        include_dashboard=settings.ray.dashboard,
-        dashboard_host="127.0.0.1",
-        dashboard_port=settings.ray.dashboard_port,
-        object_store_memory=OBJECT_STORE_BYTES,
-        logging_level="warning",
-        log_to_driver=False,
-        _temp_dir=str(temporary),
-    )
+    try:
+        context = ray.init(
+            namespace="ha-ingestor",
+            include_dashboard=settings.ray.dashboard,
+            dashboard_host="127.0.0.1",
+            dashboard_port=settings.ray.dashboard_port,
+            object_store_memory=OBJECT_STORE_BYTES,
+            logging_level="warning",
+            log_to_driver=False,
+            _temp_dir=str(temporary),
+        )
+    except Exception as error:
+        end_leftovers(settings)
+        raise RayNotStarted(str(error).partition("\n")[0], str(temporary / "session_latest" / "logs")) from error
     _refuse_unsafe_serve()
     return {"dashboard": context.dashboard_url}
 

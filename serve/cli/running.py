@@ -96,6 +96,9 @@ def _start_ray(settings: Settings, stop: Stop, say: Any) -> dict[str, Any]:
         stop.ask()
         cluster.end_leftovers(settings)
         return {}
+    except cluster.RayNotStarted as error:
+        errors.print(f"ha-ingestor: {error}")
+        raise SystemExit(EXIT_CLUSTER_LOST) from None
     finally:
         stop.breaks = False
         stop.arm()
