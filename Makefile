@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup setup-dev check fix test bench lock clean
+.PHONY: help run setup setup-dev check fix test chaos bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +27,17 @@ fix: setup-dev ## Mend what lint and format can mend
 
 test: check ## Set up all, install the servers that the tests need, and run every test
 	$(RUN)/python -m tests.support.home_assistant_install
+	$(RUN)/python -m tests.chaos.tools
 	$(RUN)/pytest $(ARGS)
 
-bench: setup-dev ## Measure the core, then the whole product under load (4 minutes)
-	$(RUN)/python -m benchmarks.core
-	$(RUN)/python -m benchmarks.whole
+chaos: setup-dev ## Attack the whole product: kills, power cuts, broken disks (PART=all SECONDS=3300 SEED=)
+	$(RUN)/python -m tests.chaos --part $(or $(PART),all) --seconds $(or $(SECONDS),3300) $(if $(SEED),--seed $(SEED))
+
+bench: setup-dev ## Measure in short: core, whole product, latency, answers, shards (10 minutes)
+	$(RUN)/python -m benchmarks $(ARGS)
+
+bench-full: setup-dev ## Measure the published figures (2 hours); goes on where it was stopped
+	$(RUN)/python -m benchmarks --full --write $(ARGS)
 
 lock: ## Pin all packages anew, with hashes (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
