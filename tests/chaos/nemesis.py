@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,9 @@ from tests.support.product import Product
 #: How long a process may take to come to the system call at which it shall die.
 BITES_WITHIN_S: Final = 6.0
 GONE_WITHIN_S: Final = 10.0
+
+#: How often a second one is killed before the first is back.
+PAIRS: Final = 0.3
 
 #: Whom one may kill and the product goes on, and how often each is chosen.
 VICTIMS: Final[dict[str, int]] = {
@@ -49,13 +52,14 @@ HISTORIAN_CALLS: Final = ("write", "fsync", "rename", "openat")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stroke:
-    """One deed: when, what, at whom, and whether it took effect."""
+    """One deed: when, what, at whom, whether it took effect, and how long until the load went on."""
 
     at_s: float
     what: str
     victim: str
     pid: int
     bit: bool
+    recovered_s: float | None = None
 
 
 class Nemesis:
@@ -73,9 +77,15 @@ class Nemesis:
         """How many processes were killed."""
         return sum(stroke.bit for stroke in self.strokes if stroke.what.startswith("kill"))
 
-    def strike(self) -> Stroke:
-        """Choose a victim and a way, and strike."""
-        title = self.chance.choices(list(VICTIMS), list(VICTIMS.values()))[0]
+    def strike(self) -> None:
+        """Choose a victim and a way, and strike; sometimes at two at once."""
+        pair = self.chance.random() < PAIRS
+        self._strike_one()
+        if pair:
+            self.kill(self._choose())
+
+    def _strike_one(self) -> Stroke:
+        title = self._choose()
         calls = {"ray::Shard": SHARD_CALLS, "ray::Historian": HISTORIAN_CALLS}.get(title)
         at_a_call = self.chance.random() < 0.4
         call, nth = self.chance.choice(calls or ("",)), self.chance.randint(1, 8)
@@ -84,6 +94,9 @@ class Nemesis:
             return self.kill_at(title, call, nth)
         time.sleep(pause_s)
         return self.kill(title)
+
+    def _choose(self) -> str:
+        return self.chance.choices(list(VICTIMS), list(VICTIMS.values()))[0]
 
     def kill(self, title: str) -> Stroke:
         """Kill -9 one process with this title, now."""
@@ -132,12 +145,14 @@ class Nemesis:
             victim.resume()
         return self._write(f"freeze {seconds:.1f} s", title, victim.pid, bit=stood)
 
-    def kill_everything(self) -> int:
-        """Kill -9 every process of the product in one moment. Returns how many there were."""
+    def kill_everything(self) -> None:
+        """Kill -9 every process of the product in one moment: one kill, however many they were."""
         count = self._product.kill_all()
-        for _ in range(count):
-            self._write("kill with all", "everything", 0, bit=True)
-        return count
+        self._write("kill all at once", f"everything: {count} processes", 0, bit=count > 1)
+
+    def recovered(self, seconds: float) -> None:
+        """Note how long it took after the last stroke until the load went on."""
+        self.strokes[-1] = replace(self.strokes[-1], recovered_s=round(seconds, 2))
 
     def unbitten(self) -> list[str]:
         """Tell of each way to strike that never took effect: such a run proves nothing about it."""
@@ -183,5 +198,5 @@ def strace() -> str:
     """Find strace. Raises ``RuntimeError`` with the next step where there is none."""
     found = shutil.which("strace")
     if found is None:
-        raise RuntimeError("strace is not installed: run `python -m tests.support.tools`, or `apt-get install strace`")
+        raise RuntimeError("strace is not installed: run `python -m tests.chaos.tools`, or `apt-get install strace`")
     return found

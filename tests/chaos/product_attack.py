@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.oracle import Ledger, Verdict
 from tests.chaos.product_home import WatchedHome, gaps_of, judge_home
-from tests.chaos.product_load import Load
+from tests.chaos.product_load import Load, ports_of
 from tests.chaos.product_surfaces import (
     Follower,
     judge_disk,
@@ -49,7 +49,6 @@ class Attack:
         self.nemesis = Nemesis(self.product, seed)
         self.ledger = Ledger()
         self.verdicts: list[Verdict] = []
-        self.recoveries_s: list[float] = []
         self.complaints: list[str] = []
 
     def __enter__(self) -> Self:
@@ -62,7 +61,7 @@ class Attack:
         except BaseException:
             self._put_away()
             raise
-        self.load = Load(lambda: self.product.port, self.ledger, batch=self._batch, rate=self._rate)
+        self.load = Load(ports_of(self.product), self.ledger, batch=self._batch, rate=self._rate)
         return self
 
     def __exit__(self, *fault: object) -> None:
@@ -84,7 +83,7 @@ class Attack:
 
     def recover(self, *, batches: int = 2) -> None:
         """Wait until every lane goes on."""
-        self.recoveries_s.append(self.load.wait_for_progress(batches))
+        self.nemesis.recovered(self.load.wait_for_progress(batches))
 
     def look(self, since: int) -> int:
         """Judge, in the midst of everything, the pages from a number on. Returns where the next look begins."""
@@ -130,7 +129,7 @@ class Attack:
 
     def found(self) -> dict[str, Any]:
         """Report."""
-        recoveries = sorted(self.recoveries_s) or [0.0]
+        recoveries = sorted(each.recovered_s for each in self.nemesis.strokes if each.recovered_s is not None) or [0.0]
         return {
             "acknowledged": self.ledger.acknowledged,
             "kills": self.nemesis.kills,

@@ -1,8 +1,8 @@
 """Continuous load on a running product: each lane sends its batches one after the other until they are acknowledged.
 
 What is not answered with 200 is sent again as it was, for as long as it takes: a refusal, a lost connection or a
-product that is just being started again loses nothing and skips nothing. An answer that claims something else than what
-was sent is a complaint.
+product that is just being started again loses nothing and skips nothing. An answer of the product that refuses sound
+events, or claims something else than what was sent, is a complaint.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Final
 
+from ingestor.settings import Settings
 from tests.chaos.oracle import LANES, Ledger, body_of
+from tests.support.product import Product
 
 PATH: Final = "/api/v1/events"
+PROBLEM: Final = "application/problem+json"
 RETRY_S: Final = 0.1
 RETRY_AFTER_AT_MOST_S: Final = 1.0
 TIMEOUT_S: Final = 20.0
@@ -29,11 +32,12 @@ REFUSALS: Final = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFIC
 class Load:
     """``LANES`` threads of ``batch`` events a request, together ``rate`` events a second, or as fast as it goes if 0.
 
-    ``answers`` counts status codes (0: no answer), ``latencies_s`` holds the times of the accepted requests.
+    The lanes use the ``ports`` in turn. ``answers`` counts status codes (0: no answer), ``latencies_s`` holds the times
+    of the accepted requests.
     """
 
-    def __init__(self, port: Callable[[], int], ledger: Ledger, *, batch: int = 250, rate: float = 0.0) -> None:
-        self._port, self._ledger, self._batch = port, ledger, batch
+    def __init__(self, ports: Sequence[int], ledger: Ledger, *, batch: int = 250, rate: float = 0.0) -> None:
+        self._ports, self._ledger, self._batch = ports, ledger, batch
         self.rate = rate
         self.answers: Counter[int] = Counter()
         self.latencies_s: list[float] = []
@@ -93,7 +97,9 @@ class Load:
             numbers = self._ledger.claim(lane, self._batch)
             body = body_of(numbers)
             while not self._end.is_set():
-                connection = connection or http.client.HTTPConnection("127.0.0.1", self._port(), timeout=TIMEOUT_S)
+                connection = connection or http.client.HTTPConnection(
+                    "127.0.0.1", self._ports[lane % len(self._ports)], timeout=TIMEOUT_S
+                )
                 if self._send(connection, body):
                     self._ledger.acknowledge(lane)
                     self._batches[lane] += 1
@@ -122,7 +128,8 @@ class Load:
             self.latencies_s.append(time.monotonic() - began)
             self._check(told)
             return True
-        if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        ours = answer.headers.get_content_type() == PROBLEM
+        if ours and HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             self.complaints.append(f"sound events were refused: {answer.status} {told[:200]!r}")
         wait_s = RETRY_S
         if answer.status in REFUSALS:
@@ -139,3 +146,8 @@ class Load:
         self.duplicates += answer["duplicate"]
         if answer["received"] != self._batch or known != self._batch or answer["quarantined"]:
             self.complaints.append(f"{self._batch} sound events were answered with {told[:300]!r}")
+
+
+def ports_of(product: Product) -> list[int]:
+    """Give the ports at which the product takes events in: the API's, and the one made for it where there is one."""
+    return [product.port, product.ingest_port] if "ingest" in Settings.model_fields else [product.port]

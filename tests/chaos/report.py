@@ -8,6 +8,7 @@ missing name is zero or empty; any other name is shown as it is.
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,10 @@ class PartReport:
         found = self.found
         said = [self.failure] if self.failure else []
         said += [f"{found[name]:,} {name.replace('_', ' ')}" for name in FAULTS if found.get(name)]
-        said += [str(text) for text in found.get("violations", ())]
+        said += [
+            f"{text} ({count} times)" if count > 1 else text
+            for text, count in Counter(map(str, found.get("violations", ()))).items()
+        ]
         said += [f"void: {text}" for text in found.get("void", ())]
         if not self.failure and not any(found.get(name) for name in DEEDS):
             said.append("void: it did nothing that is counted")
