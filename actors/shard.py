@@ -62,7 +62,7 @@ class Shard:
         self._states = LastStates()
         self._window = Window(WINDOW_IDS)
         self._pipeline = Pipeline(shard=number, window=self._window, states=self._states)
-        self._seq_next = self._seq_end = 0
+        self._seq_next = self._seq_end = self._seq_found = 0
         self._recovered: asyncio.Task[None] | None = None
         self._last_event_us = 0
 
@@ -162,6 +162,7 @@ class Shard:
         states, ids, watermarks = await self._historian.ask("recall", self._number, self._shards, WINDOW_IDS)
         self._states.restore(states)
         self._window.restore(ids)
+        self._seq_found = max([self._journal.last_seq, *watermarks.values(), *self._journaled_seqs()])
         for rows in await asyncio.to_thread(self._journaled, watermarks):
             self._pipeline.restore(rows)
         found = self._journal.recovered
@@ -183,13 +184,20 @@ class Shard:
                 for frame in frames:
                     if frame.kind is FrameKind.EVENTS:
                         rows = pa.Table.from_batches([frame.batch()])
-                        found.append(rows.filter(self._ours(rows)))
+                        found.append(rows.filter(self._ours(rows, number)))
         return [rows for rows in found if rows.num_rows]
 
-    def _ours(self, rows: pa.Table) -> pa.Array:
+    def _journaled_seqs(self) -> list[int]:
+        return [JournalReader(self._journals / str(number)).committed_seq() for number in shards_in(self._journals)]
+
+    def _ours(self, rows: pa.Table, journal: int) -> pa.Array:
+        """Tell which rows are this shard's: those of its entities, and in its own journal those of no entity."""
         named = zip(rows["home"].to_pylist(), rows["entity_id"].to_pylist(), strict=True)
         return pa.array(
-            [entity is not None and owns(self._number, self._shards, home, entity) for home, entity in named],
+            [
+                journal == self._number if entity is None else owns(self._number, self._shards, home, entity)
+                for home, entity in named
+            ],
             pa.bool_(),
         )
 
@@ -197,7 +205,7 @@ class Shard:
         """Reserve ``count`` numbers that no shard has used before."""
         if self._seq_next + count > self._seq_end:
             size = max(SEQ_BLOCK, count)
-            self._seq_next = self._metadata.lease_seqs(size)
+            self._seq_next = self._metadata.lease_seqs(size, above=self._seq_found)
             self._seq_end = self._seq_next + size
         first = self._seq_next
         self._seq_next += count

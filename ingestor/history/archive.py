@@ -21,7 +21,7 @@ from ingestor.errors import JournalCorrupt, JournalError, QueryError
 from ingestor.event import SCHEMA
 from ingestor.history import log, scrub
 from ingestor.history.engine import COLUMNS, Engine, as_rows
-from ingestor.history.fresh import first_of_each, known_ids
+from ingestor.history.fresh import first_of_each, unknown
 from ingestor.history.layout import ROW_SCHEMA, DataFile
 from ingestor.history.question import Page, Question, cursor_of
 from ingestor.history.recall import latest_states
@@ -164,11 +164,7 @@ class Archive:
         rows = self._tail.rows()
         if self._tail.repeats:
             rows = first_of_each(rows)
-        suspects = rows.filter(pc.or_(rows["late"], rows["backfilled"]))
-        if not len(suspects):
-            return rows
-        known = known_ids(suspects, list(table.files.values()), self._engine)
-        return rows.filter(pc.invert(pc.is_in(rows["event_id"], known))) if len(known) else rows
+        return unknown(rows, list(table.files.values()), self._engine)
 
     def _steadily(self, ask: Callable[[Snapshot], _Answer]) -> _Answer:
         """Answer; if a file was vacuumed away under an old snapshot, read the whole log and answer again."""

@@ -25,7 +25,7 @@ from ingestor.event import SCHEMA
 from ingestor.history import compact, log, scrub
 from ingestor.history.disk import make_folder, sync
 from ingestor.history.engine import Engine
-from ingestor.history.fresh import only_new
+from ingestor.history.fresh import KNOWN_SEQS, only_new
 from ingestor.history.layout import ROW_SCHEMA, DataFile, dates_of, decode, write_file
 from ingestor.history.mark import own_folder, read_mark, write_mark
 from ingestor.history.recall import Recall, recall
@@ -61,12 +61,14 @@ class HistoryTable:
         compact_files: int = COMPACT_FILES,
         checkpoint_commits: int = CHECKPOINT_COMMITS,
         file_rows: int = FILE_ROWS,
+        known_seqs: int = KNOWN_SEQS,
     ) -> None:
         self._directory = directory
         self._clock = clock
         self._compact_files = compact_files
         self._checkpoint_commits = checkpoint_commits
         self._file_rows = file_rows
+        self._known_seqs = known_seqs
         self._one_at_a_time = threading.RLock()
         self._unsure: str | None = None
         from ingestor.history import commit
@@ -115,15 +117,15 @@ class HistoryTable:
         """Add the rows of these batches, and note how far each shard's journal is now in the table. Durable on return.
 
         ``batches`` by shard, or a plain list if all are of the one shard in ``watermarks``. Rows at or below a shard's
-        watermark are skipped. An ``event_id`` that comes twice in the batches, or is flagged ``late`` or ``backfilled``
-        and stands in the table, is dropped and counted; the copy that came first stays.
+        watermark are skipped. An ``event_id`` that comes twice in the batches, or stands in the table already, is
+        dropped and counted; the copy that came first stays. ``fresh`` says which rows are looked up for that.
         """
         by_shard = _by_shard(batches, watermarks)
         with self._one_at_a_time:
             self._refuse_unsure()
             tables = [_beyond(given, shard, self._state.watermarks.get(shard)) for shard, given in by_shard.items()]
             given = pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])
-            rows = only_new(given, self._state, self._engine)
+            rows = only_new(given, self._state, self._engine, known_seqs=self._known_seqs)
             marks = {s: seq for s, seq in watermarks.items() if seq > self._state.watermarks.get(s, -1)}
             if marks or len(rows):
                 added = [write_file(self._directory, date, part) for date, part in self._parts(rows)]

@@ -13,10 +13,11 @@ from typing import Any, Protocol
 class Metadata(Protocol):
     """What the ingestor remembers beside its events."""
 
-    def lease_seqs(self, count: int) -> int:
-        """Return the first of ``count`` numbers that nobody was ever given before.
+    def lease_seqs(self, count: int, *, above: int = 0) -> int:
+        """Return the first of ``count`` numbers that nobody was ever given before, all higher than ``above``.
 
         Strictly rising over all processes for ever, from 1. A lease whose caller dies leaves a hole, never a repeat.
+        ``above`` is the highest number the caller found on disk: it counts when this store was lost, or is an old copy.
         """
         ...
 

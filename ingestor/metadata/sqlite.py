@@ -27,13 +27,13 @@ class SqliteMetadata:
         self._path = path
         self._file = Connection(path)
 
-    def lease_seqs(self, count: int) -> int:
+    def lease_seqs(self, count: int, *, above: int = 0) -> int:
         """See ``Metadata``."""
         if count < 1:
             raise ValueError(f"cannot lease {count} seqs")
         with self._file.writing() as db:
-            first: int = db.execute("UPDATE seqs SET next = next + ? RETURNING next", (count,)).fetchone()[0] - count
-        return first
+            (end,) = db.execute("UPDATE seqs SET next = max(next, ?) + ? RETURNING next", (above + 1, count)).fetchone()
+        return int(end) - count
 
     def put_document(self, home: str, name: str, content: Any) -> None:
         """See ``Metadata``."""
