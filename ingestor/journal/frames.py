@@ -151,7 +151,10 @@ def build(
 
 
 def parse_header(data: bytes, at: int = 0) -> Header:
-    """Read and check the header that begins at ``data[at]``. Raises ``BadFrame``."""
+    """Read and check the header that begins at ``data[at]``. Raises ``BadFrame``.
+
+    Raises ``JournalError`` for a whole one of a newer format: that is no damage, and nothing of it may be cut off.
+    """
     fields = data[at : at + _HEADER.size]
     check = data[at + _HEADER.size : at + HEADER_BYTES]
     if len(check) < _CRC.size:
@@ -161,7 +164,9 @@ def parse_header(data: bytes, at: int = 0) -> Header:
         raise BadFrame("the header does not match its checksum")
     _, version, kind, _, payload_bytes, rows, epoch, group_bytes, first_seq, last_seq, *tally = _HEADER.unpack(fields)
     if version != FRAME_VERSION:
-        raise BadFrame(f"its version {version} is not known")
+        raise JournalError(
+            "a journal frame", f"was written by a newer version (format {version}). Install that version again"
+        )
     return Header(
         kind=kind,
         payload_bytes=payload_bytes,

@@ -29,14 +29,16 @@ def trim(
 
     Returns what was removed. Durable on return; never the last segment. Safe beside the writer and beside readers, but
     for one caller at a time. Raises ``JournalFailed`` when the disk refuses; to call it again is harmless.
+    A segment that was closed in the future was closed before the clock was set back: it is not kept for that.
     """
-    latest_us = int((clock() - keep_s) * 1e6)
+    now_us = int(clock() * 1e6)
+    latest_us = now_us - int(keep_s * 1e6)
     names = segments.names_in(directory)
     removable: list[Path] = []
     through = 0
     for name, next_name in pairwise(names):
         behind = segments.load(directory, next_name)
-        if behind.follows > through_seq or behind.created_at_us > latest_us:
+        if behind.follows > through_seq or latest_us < behind.created_at_us <= now_us:
             break
         removable.append(segments.path_of(directory, name))
         through = behind.follows

@@ -40,6 +40,11 @@ class MetadataContract:
         with pytest.raises(ValueError, match="0"):
             store.lease_seqs(0)
 
+    def test_a_lease_lies_above_what_the_caller_found(self, store: Metadata) -> None:
+        """A store that was lost or is an old copy does not give out numbers that stand on disk."""
+        assert store.lease_seqs(10, above=1_000) == 1_001
+        assert store.lease_seqs(10, above=5) == 1_011
+
     def test_threads_never_lease_the_same_seq(self, store: Metadata) -> None:
         """Eight threads on one handle get numbers of their own."""
         leased: list[int] = []
@@ -197,8 +202,3 @@ def _gap(store: Metadata, gap_id: str, *, from_us: int, home: str = "home") -> N
         reason="disconnect",
         detail="the home went away",
     )
-
-    def test_a_lease_lies_above_what_the_caller_found(self, store: Metadata) -> None:
-        """A store that was lost or is an old copy does not give out numbers that stand on disk."""
-        assert store.lease_seqs(10, above=1_000) == 1_001
-        assert store.lease_seqs(10, above=5) == 1_011
