@@ -149,14 +149,19 @@ class HistoryTable:
         return merged
 
     def vacuum(self, *, older_than_s: float) -> int:
-        """Delete files that left the table at least this long ago. Returns how many."""
+        """Delete files that left the table at least this long ago, or in a future that the clock was set back from.
+
+        Returns how many.
+        """
+        now_ms = self._clock() * 1000
+        before_ms = now_ms - older_than_s * 1000
+
+        def is_old(path: Path) -> bool:
+            left_ms = self._state.removed.get(path.relative_to(self._directory).as_posix(), before_ms)
+            return left_ms <= before_ms or left_ms > now_ms
+
         with self._one_at_a_time:
-            before_ms = (self._clock() - older_than_s) * 1000
-            old = [
-                path
-                for path in scrub.unclaimed(self._directory, self._state)
-                if self._state.removed.get(path.relative_to(self._directory).as_posix(), before_ms) <= before_ms
-            ]
+            old = [path for path in scrub.unclaimed(self._directory, self._state) if is_old(path)]
             for path in old:
                 path.unlink()
             return len(old)

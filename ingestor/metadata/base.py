@@ -38,7 +38,10 @@ class Metadata(Protocol):
         ...
 
     def close_gap(self, gap_id: str, to_us: int) -> None:
-        """Note that the gap ended. Harmless when it is unknown or closed already: the first end stays."""
+        """Note that the gap ended. Harmless when it is unknown or closed already: the first end stays.
+
+        It ends no earlier than it began, also when the clock was set back meanwhile.
+        """
         ...
 
     def add_backfilled(self, gap_id: str, count: int) -> None:

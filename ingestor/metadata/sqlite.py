@@ -71,7 +71,7 @@ class SqliteMetadata:
     def close_gap(self, gap_id: str, to_us: int) -> None:
         """See ``Metadata``."""
         with self._file.writing() as db:
-            db.execute("UPDATE gaps SET to_us = ? WHERE gap_id = ? AND to_us IS NULL", (to_us, gap_id))
+            db.execute("UPDATE gaps SET to_us = max(?, from_us) WHERE gap_id = ? AND to_us IS NULL", (to_us, gap_id))
 
     def add_backfilled(self, gap_id: str, count: int) -> None:
         """See ``Metadata``."""

@@ -95,13 +95,14 @@ class ReplaySource:
         speed: float | None = None,
         backfilled: bool = True,
         clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         batch_events: int = 2000,
     ) -> None:
         self.health = SourceHealth()
         self.progress = Progress()
         self._path, self._home, self._speed, self._backfilled = path, home, speed, backfilled
-        self._clock, self._sleep, self._batch_events = clock, sleep, batch_events
+        self._clock, self._ticks, self._sleep, self._batch_events = clock, ticks, sleep, batch_events
         self._stopped = False
 
     async def stop(self) -> None:
@@ -111,7 +112,7 @@ class ReplaySource:
     async def items(self) -> AsyncIterator[SourceItem]:
         """Yield the file's events in batches. Raises ``SourceError`` like ``read_events``, after what could be read."""
         self.health.state, self.health.connects = "connected", 1
-        pace = _Pace(self._speed, self._clock)
+        pace = _Pace(self._speed, self._ticks)
         batch: list[bytes] = []
         events = read_events(self._path, self.progress)
         try:
@@ -149,8 +150,8 @@ class ReplaySource:
 class _Pace:
     """When an event is due: the first one at once, each later one as long after it as it happened, over ``speed``."""
 
-    def __init__(self, speed: float | None, clock: Callable[[], float]) -> None:
-        self._speed, self._clock = speed, clock
+    def __init__(self, speed: float | None, ticks: Callable[[], float]) -> None:
+        self._speed, self._ticks = speed, ticks
         self._first: tuple[float, float] | None = None
 
     def wait_s(self, event: bytes) -> float:
@@ -161,8 +162,8 @@ class _Pace:
         if fired_s is None:
             return 0.0
         if self._first is None:
-            self._first = (fired_s, self._clock())
-        return self._first[1] + (fired_s - self._first[0]) / self._speed - self._clock()
+            self._first = (fired_s, self._ticks())
+        return self._first[1] + (fired_s - self._first[0]) / self._speed - self._ticks()
 
 
 def _fired_s(event: bytes) -> float | None:

@@ -139,7 +139,7 @@ async def test_speed_keeps_the_gaps(tmp_path: Path) -> None:
     path = tmp_path / "gaps.ndjson"
     path.write_bytes(b"\n".join([_event(0), _event(0), _event(10), b"no json", _event(5), _event(40)]))
     clock = Clock()
-    source = ReplaySource(path, home="h", speed=10, clock=clock, sleep=clock.sleep)
+    source = ReplaySource(path, home="h", speed=10, clock=clock, ticks=clock, sleep=clock.sleep)
     batches = await _played(source)
     assert [(round(batch.received_at_us / 1e6 - 1000, 3), len(batch.events)) for batch in batches] == [
         (0, 2),
@@ -153,7 +153,7 @@ async def test_stop_ends_even_a_long_wait(tmp_path: Path) -> None:
     path = tmp_path / "gap.ndjson"
     path.write_bytes(_event(0) + b"\n" + _event(59))
     clock = Clock()
-    source = ReplaySource(path, home="h", speed=0.01, clock=clock, sleep=clock.sleep)
+    source = ReplaySource(path, home="h", speed=0.01, clock=clock, ticks=clock, sleep=clock.sleep)
     items = source.items()
     first = await anext(items)
     assert isinstance(first, Batch)
