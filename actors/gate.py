@@ -11,7 +11,7 @@ from typing import Any
 
 from actors import handles
 from actors.intake import Intake
-from actors.messages import Refusal
+from actors.messages import Receipt, Refusal
 from ingestor.errors import NotFound, Overloaded
 from ingestor.graph.snapshot import Snapshot
 from ingestor.metadata import SqliteMetadata
@@ -23,6 +23,7 @@ ROOM_FOR_S = 1.0
 MOST_EVENTS = 20_000
 MOST_BYTES = 64 * 1024 * 1024
 BUSY_FOR_S = 1.0
+ANSWER_WITHIN_S = 5.0
 
 
 class Gate:
@@ -44,14 +45,15 @@ class Gate:
         """Take events of a home (the first configured one by default).
 
         Raises, with nothing taken, ``NotFound`` for an unknown home, ``JournalFull`` when nothing can be written down
-        now, and ``Overloaded`` while too much waits to be written: so what is taken is written soon.
+        now, and ``Overloaded`` while too much waits to be written: so what is taken is written soon. ``Overloaded``
+        too when a shard is away for longer than ``ANSWER_WITHIN_S``: then what was taken is written later.
         """
-        name = self._known(home)
-        with self._room_for(events):
-            await self._check_room()
-            receipt = await self._door().put_and_wait(
-                Batch(home=name, source=source, received_at_us=time.time_ns() // 1000, events=events),
-            )
+        storing = asyncio.ensure_future(self._store(self._known(home), events, source))
+        await asyncio.wait({storing}, timeout=ANSWER_WITHIN_S)
+        if not storing.done():
+            storing.add_done_callback(_let_go)
+            raise Overloaded("the journal", BUSY_FOR_S)
+        receipt = storing.result()
         return {
             "received": receipt.received,
             "accepted": receipt.stored,
@@ -98,6 +100,13 @@ class Gate:
         """Tell the account of events sent to us since this process began."""
         return {"pid": os.getpid(), "flow": self._door().flow.as_dict(), "overloaded": self._refused}
 
+    async def _store(self, home: str, events: list[bytes], source: str) -> Receipt:
+        with self._room_for(events):
+            await self._check_room()
+            return await self._door().put_and_wait(
+                Batch(home=home, source=source, received_at_us=time.time_ns() // 1000, events=events),
+            )
+
     @contextmanager
     def _room_for(self, events: list[bytes]) -> Iterator[None]:
         """Hold a place for them. Whoever comes first gets one, whatever the size."""
@@ -132,3 +141,9 @@ class Gate:
         if home not in names:
             raise NotFound("home", home)
         return home
+
+
+def _let_go(storing: asyncio.Future[Receipt]) -> None:
+    """Take note of how it ended, so that nobody complains that nobody did."""
+    if not storing.cancelled():
+        storing.exception()
