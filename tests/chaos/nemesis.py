@@ -150,6 +150,10 @@ class Nemesis:
         count = self._product.kill_all()
         self._write("kill all at once", f"everything: {count} processes", 0, bit=count > 1)
 
+    def note(self, what: str, victim: str, *, bit: bool) -> None:
+        """Write down what was done by other means."""
+        self._write(what, victim, 0, bit=bit)
+
     def recovered(self, seconds: float) -> None:
         """Note how long it took after the last stroke until the load went on."""
         self.strokes[-1] = replace(self.strokes[-1], recovered_s=round(seconds, 2))

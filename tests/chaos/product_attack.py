@@ -5,6 +5,8 @@ The oracle's events come by HTTP; beside them a home is watched that fires its o
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,17 +37,26 @@ ENVIRONMENT: Final = {
 }
 
 
+def mount_disk(directory: Path, image: Path, size_mb: int) -> None:
+    """Make a small ext4 disk and mount it. Needs root."""
+    with image.open("wb") as file:
+        file.truncate(size_mb * 1_000_000)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-F", image], check=True)
+    directory.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-o", "loop", image, directory], check=True)
+
+
 class Attack:
     """A product under load, with a follower of its stream, an oracle and a nemesis. A context manager."""
 
     def __init__(
-        self, seed: int, *, rate: float = RATE, batch: int = BATCH, environment: dict[str, str] | None = None
+        self, seed: int, *, rate: float = RATE, batch: int = BATCH, disk_mb: int = 0, **environment: str
     ) -> None:
-        self._rate, self._batch = rate, batch
-        self._directory = tempfile.TemporaryDirectory(prefix="chaos-")
+        self._rate, self._batch, self._disk_mb = rate, batch, disk_mb
+        self.directory = Path(tempfile.mkdtemp(prefix="chaos-"))
         self.home = WatchedHome()
-        told = {**ENVIRONMENT, **self.home.environment, **(environment or {})}
-        self.product = Product(Path(self._directory.name), environment=told)
+        told = {**ENVIRONMENT, **self.home.environment, **environment}
+        self.product = Product(self.directory, environment=told)
         self.nemesis = Nemesis(self.product, seed)
         self.ledger = Ledger()
         self.verdicts: list[Verdict] = []
@@ -53,6 +64,8 @@ class Attack:
 
     def __enter__(self) -> Self:
         try:
+            if self._disk_mb:
+                mount_disk(self.product.data_dir, self.directory / "disk", self._disk_mb)
             self.product.start()
             self.home.run(self.home.fake.subscribed())
             self.follower = Follower(self.product)
@@ -72,7 +85,9 @@ class Attack:
     def _put_away(self) -> None:
         self.product.close()
         self.home.close()
-        self._directory.cleanup()
+        if self._disk_mb:
+            subprocess.run(["umount", "--lazy", self.product.data_dir], check=False)
+        shutil.rmtree(self.directory)
 
     @contextmanager
     def loaded(self) -> Iterator[None]:

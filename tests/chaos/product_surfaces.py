@@ -141,10 +141,13 @@ def _text(us: int) -> str:
 
 
 class Follower:
-    """A client of the live stream that comes back with the last id it saw, and ignores what it saw since that id."""
+    """A client of the live stream that comes back with the last id it saw, and ignores what it saw since that id.
 
-    def __init__(self, product: Product) -> None:
-        self._product = product
+    It has to see every event from number ``since`` on.
+    """
+
+    def __init__(self, product: Product, since: int = 0) -> None:
+        self._product, self._since = product, since
         self._numbers, self._seqs, self._intact = array("q"), array("q"), array("b")
         self.resumed = 0
         self.complaints: list[str] = []
@@ -164,12 +167,14 @@ class Follower:
     def judge(self, ledger: Ledger) -> Verdict:
         """Compare all that came since the first place, once nothing more comes. While the ledger is settled."""
         before, quiet_since = -1, time.monotonic()
-        while len(self._numbers) < ledger.acknowledged and time.monotonic() - quiet_since < SILENCE_S:
+        owed = sum(ledger.owed(number) for number in range(self._since, ledger.end))
+        while len(self._numbers) < owed and time.monotonic() - quiet_since < SILENCE_S:
             if len(self._numbers) != before:
                 before, quiet_since = len(self._numbers), time.monotonic()
             time.sleep(0.05)
         shown = zip(list(self._numbers), list(self._seqs), list(self._intact), strict=False)
-        verdict = ledger.judge("stream", (Sight(number, seq, bool(intact)) for number, seq, intact in shown))
+        seen = (Sight(number, seq, bool(intact)) for number, seq, intact in shown)
+        verdict = ledger.judge("stream", seen, since=self._since)
         for complaint in self.complaints:
             verdict.note("missing", example=complaint)
         return verdict

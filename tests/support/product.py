@@ -83,6 +83,14 @@ class Product:
         code = process.wait(timeout=within_s + 20)
         return code, time.monotonic() - began
 
+    def signal(self, number: int) -> None:
+        """Send the command's own process a signal."""
+        self._running().send_signal(number)
+
+    def wait(self, *, timeout_s: float) -> int:
+        """Wait until the command ended. Returns its exit code."""
+        return self._running().wait(timeout=timeout_s)
+
     def kill_all(self) -> int:
         """Kill -9 every one of its processes at once. Returns how many there were."""
         process = self._running()
