@@ -168,11 +168,11 @@ def _from_checkpoint(directory: Path, version: int) -> LogState:
     path = checkpoint_path(directory, version)
     try:
         actions = pq.read_table(path, columns=["add", "remove", "txn"]).to_pylist()
-    except FileNotFoundError:
+        return apply(LogState(version=version - 1), actions)
+    except (FileNotFoundError, HistoryCorrupt):
         raise
-    except (OSError, ValueError, KeyError) as error:
-        raise HistoryCorrupt(str(path), f"is not a Delta checkpoint ({error}). Restore it from a backup") from error
-    return apply(LogState(version=version - 1), actions)
+    except Exception as error:  # whatever a library makes of damaged bytes
+        raise HistoryCorrupt(str(path), f"is not a Delta checkpoint ({error}). {RESTORE}") from error
 
 
 def _add(files: dict[str, DataFile], added: dict[str, Any]) -> None:

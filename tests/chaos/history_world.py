@@ -25,7 +25,7 @@ from tests.support.rows import START_US, make_events
 STEP_US: Final = 50_000
 #: Frames are moved to the table so many at a time, and after a fault in other portions, as the Historian would.
 MOVED_FRAMES, REPLAYED_FRAMES = 2, 3
-CHECKPOINT_COMMITS: Final = 3
+CHECKPOINT_COMMITS: Final = 4
 SEGMENT_BYTES: Final = 16_384
 
 EXACT, REFUSED = "exact", "refused"
@@ -70,7 +70,7 @@ def move(table: HistoryTable, data: Path, *, frames: int, commits: int | None = 
 
 
 def build(data: Path, *, rows: int = 240, unmarked: int = 0, trimmed: bool = False) -> Path:
-    """Make the home. ``unmarked``: so many commits lost their durable mark; ``trimmed``: the journal forgot the rest."""
+    """Make the home. ``unmarked``: so many commits lost their durable mark. ``trimmed``: the journal has no more."""
     write_journal(data, 1, rows)
     table = HistoryTable(history_of(data), checkpoint_commits=CHECKPOINT_COMMITS)
     commits = rows // 20 // MOVED_FRAMES
@@ -89,7 +89,7 @@ def build(data: Path, *, rows: int = 240, unmarked: int = 0, trimmed: bool = Fal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """``found``: what ``verify`` names. ``reader``, ``writer``: ``EXACT``, ``REFUSED`` in our own words, or what else."""
+    """``found``: what ``verify`` names. ``reader`` and ``writer``: ``EXACT``, ``REFUSED`` in our words, or else."""
 
     found: list[str]
     reader: str
