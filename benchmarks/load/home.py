@@ -19,9 +19,10 @@ from benchmarks.load.shapes import KINDS, Kind, Pair, donors, pairs_of, recorded
 from benchmarks.load.texts import Hole, Text, others, state_of, text_of
 
 PROBE: Final = "sensor.probe"
-AREAS: Final = 12
-_FLOORS: Final = 3
 _ENTITIES_A_DEVICE: Final = 4
+_ENTITIES_AN_AREA: Final = 100
+_FEWEST_AREAS: Final = 12
+_AREAS_A_FLOOR: Final = 10
 _ENTRY: Final = "01M83S6SAD88BG019E8A7E65J4"
 #: How unevenly entities speak: the liveliest twentieth fires two of five events, as recorded.
 _UNEVENNESS: Final = 1.3
@@ -83,13 +84,13 @@ class Home:
     def registries(self) -> dict[str, Any]:
         """Give command -> what Home Assistant's registries answer: every entity on a device, in an area."""
         count = len(self.entities)
-        areas = [
-            {"area_id": f"area_{n}", "name": f"Area {n}", "floor_id": f"floor_{n % _FLOORS}"} for n in range(AREAS)
-        ]
-        floors = [{"floor_id": f"floor_{n}", "name": f"Floor {n}", "level": n} for n in range(_FLOORS)]
+        wide = max(_FEWEST_AREAS, count // _ENTITIES_AN_AREA)
+        high = (wide - 1) // _AREAS_A_FLOOR + 1
+        areas = [{"area_id": f"area_{n}", "name": f"Area {n}", "floor_id": f"floor_{n % high}"} for n in range(wide)]
+        floors = [{"floor_id": f"floor_{n}", "name": f"Floor {n}", "level": n} for n in range(high)]
         return {
             "config/entity_registry/list": [_entry(n, one.entity_id) for n, one in enumerate(self.entities)],
-            "config/device_registry/list": [_device(n) for n in range((count - 1) // _ENTITIES_A_DEVICE + 1)],
+            "config/device_registry/list": [_device(n, wide) for n in range((count - 1) // _ENTITIES_A_DEVICE + 1)],
             "config/area_registry/list": [{"aliases": [], "icon": None, "labels": [], **area} for area in areas],
             "config/floor_registry/list": [{"aliases": [], "icon": None, **floor} for floor in floors],
         }
@@ -119,10 +120,10 @@ def _device_id(number: int) -> str:
     return f"{number:032x}"
 
 
-def _device(number: int) -> dict[str, Any]:
+def _device(number: int, areas: int) -> dict[str, Any]:
     return {
         "id": _device_id(number),
-        "area_id": f"area_{number % AREAS}",
+        "area_id": f"area_{number % areas}",
         "name": f"Device {number}",
         "name_by_user": None,
         "config_entries": [_ENTRY],

@@ -68,6 +68,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         "baseline": base,
         "settings_that_differ": differences,
         "start_s": rig.start_s,
+        "quiet_after_s": rig.quiet_after_s,
         **done,
     }
 

@@ -13,7 +13,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +29,9 @@ from ingestor.settings import Settings
 from ingestor.settings import load as load_settings
 from tests.support.product import Product
 
+REST_LOOK_S = 2.0
+REST_WITHIN_S = 60.0
+RESTING_CORES = 0.4
 _OWNERS = "owners.json"
 _NO_FILE = {"HA_INGESTOR_CONFIG": ""}
 
@@ -99,7 +104,7 @@ class Rig:
         self.product = Product(self.directory, environment=environment | (settings or {}), dashboard=True)
         if history is not None:
             copy_history(history, self.product.data_dir)
-        self.start_s = 0.0
+        self.start_s = self.quiet_after_s = 0.0
 
     def __enter__(self) -> Self:
         try:
@@ -110,6 +115,7 @@ class Rig:
                 within_s=180,
                 what="the first state list",
             )
+            self.quiet_after_s = round(self._come_to_rest(), 1)
         except BaseException:
             self.__exit__()
             raise
@@ -120,6 +126,24 @@ class Rig:
         self.load.close()
         if not self._keep:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _come_to_rest(self) -> float:
+        """Wait until the product has digested its homes: what it does then is nobody's event. Says how long."""
+        began_s, used_s = time.monotonic(), self._used_s()
+        while time.monotonic() - began_s < REST_WITHIN_S:
+            time.sleep(REST_LOOK_S)
+            before_s, used_s = used_s, self._used_s()
+            if (used_s - before_s) / REST_LOOK_S < RESTING_CORES:
+                break
+        return time.monotonic() - began_s
+
+    def _used_s(self) -> float:
+        spent = 0.0
+        for process in self.product.family():
+            with suppress(psutil.Error):
+                times = process.cpu_times()
+                spent += times.user + times.system
+        return spent
 
     def _remember(self) -> None:
         """Write down which processes are this run's, for ``sweep``."""
