@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,29 +20,36 @@ from ingestor.errors import JournalCorrupt, JournalError, QueryError
 from ingestor.event import SCHEMA
 from ingestor.history import log, scrub
 from ingestor.history.engine import COLUMNS, Engine, as_rows
-from ingestor.history.fresh import first_of_each, unknown
-from ingestor.history.layout import ROW_SCHEMA, DataFile
-from ingestor.history.question import Page, Question, cursor_of
+from ingestor.history.groups import Groups
+from ingestor.history.kept import Kept
+from ingestor.history.layout import DataFile
+from ingestor.history.question import Page, Question, cursor_of, values_of
 from ingestor.history.recall import latest_states
 from ingestor.history.sql import answer
 from ingestor.history.tail import Tail
+from ingestor.history.view import TailView
 
 #: A question reads so many rows' worth of files first, and eight times as many whenever that was not enough. The fewer
 #: rows can pass its filters, the more: another look costs more than a few files in vain.
 FIRST_ROWS_UNFILTERED = 4_096
 FIRST_ROWS = 65_536
 FIRST_ROWS_IF_RARE = 1_048_576
+#: A question for more entities than this is one for the engine, and so is one that must decode more row groups.
+FEW_ENTITIES = 16
+DECODED_GROUPS = 8
 #: So often a reader may find that the journal was trimmed while it looked where to go on.
 REWINDS = 3
+#: What an engine makes of a file that is gone or damaged.
+_UNREADABLE = (duckdb.Error, OSError, pa.ArrowException)
 _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What an answer is made of. ``tail`` are rows of ``ROW_SCHEMA`` that ``table`` does not have."""
+    """What an answer is made of. ``tail`` has the rows that ``table`` does not have."""
 
     table: log.LogState
-    tail: Any
+    tail: TailView
     high: dict[int, int]
 
 
@@ -58,14 +64,17 @@ class Resumed(NamedTuple):
 class Archive:
     """Answers questions in any process on the node with the disk. Thread-safe. Sees what was there at ``refresh``."""
 
-    def __init__(self, data_dir: Path, *, threads: int = 2, memory_mb: int = 512) -> None:
+    def __init__(self, data_dir: Path, *, threads: int = 2, memory_mb: int = 512, kept_mb: int = 96) -> None:
+        """``memory_mb`` bounds the engine, ``kept_mb`` what was decoded and is kept for the next question."""
         self._directory = data_dir / "history" / "events"
         self._journals = data_dir / "journal"
         self._engine = Engine(self._directory, threads=threads, memory_mb=memory_mb)
-        self._tail = Tail(self._journals)
+        kept = Kept(most_bytes=kept_mb * 1024 * 1024)
+        self._groups = Groups(self._directory, kept)
+        self._tail = Tail(self._journals, kept)
         self._refreshing = threading.Lock()
         table = log.load(self._directory)
-        self._snapshot = Snapshot(table=table, tail=ROW_SCHEMA.empty_table(), high=dict(table.watermarks))
+        self._snapshot = Snapshot(table=table, tail=self._tail.view(), high=dict(table.watermarks))
         self.refresh()
 
     def refresh(self) -> bool:
@@ -89,11 +98,7 @@ class Archive:
             wanted = b""
         if len(wanted) != 16 or not event_id.isalnum():  # noqa: PLR2004 - a 128-bit id
             raise QueryError("event_id", repr(event_id[:80]), "32 hex digits")
-        return self._steadily(
-            lambda now: _plain(
-                self._select(now.tail, list(now.table.files.values()), ["event_id = ?"], [wanted], "LIMIT 1")
-            )
-        )
+        return self._steadily(lambda now: self._event(now, wanted))
 
     def latest(self, home: str | None = None, entity_id: str | None = None) -> Any:
         """Return the latest state event of each entity, of one home, or of one entity: rows of the event schema."""
@@ -134,7 +139,7 @@ class Archive:
 
     def sql(self, text: str) -> Any:
         """Answer one SELECT over the view ``events``. ``event_id`` is hex text there. Raises ``QueryError``."""
-        return self._steadily(lambda now: answer(self._engine, text, list(now.table.files.values()), now.tail))
+        return self._steadily(lambda now: answer(self._engine, text, list(now.table.files.values()), now.tail.rows()))
 
     def _refresh(self, read_log: Callable[[Path, log.LogState], log.LogState]) -> bool:
         before = self._snapshot
@@ -143,10 +148,11 @@ class Archive:
         if not news and table is before.table:
             return False
         self._tail.forget(table.watermarks)
+        self._tail.settle(list(table.files.values()), self._engine, moved=table is not before.table)
         high = dict(table.watermarks)
         for shard, seq in self._tail.high().items():
             high[shard] = max(seq, high.get(shard, 0))
-        self._snapshot = Snapshot(table=table, tail=self._unrepeated(table), high=high)
+        self._snapshot = Snapshot(table=table, tail=self._tail.view(), high=high)
         return True
 
     def _read_journals(self, table: log.LogState) -> bool:
@@ -160,22 +166,16 @@ class Archive:
                 self._tail.rewind(table.watermarks)
         return self._tail.refresh(table.watermarks)
 
-    def _unrepeated(self, table: log.LogState) -> Any:
-        rows = self._tail.rows()
-        if self._tail.repeats:
-            rows = first_of_each(rows)
-        return unknown(rows, list(table.files.values()), self._engine)
-
     def _steadily(self, ask: Callable[[Snapshot], _Answer]) -> _Answer:
         """Answer; if a file was vacuumed away under an old snapshot, read the whole log and answer again."""
         try:
             return ask(self._snapshot)
-        except duckdb.Error:
+        except _UNREADABLE:
             with self._refreshing:
                 self._refresh(lambda directory, _: log.load(directory))
         try:
             return ask(self._snapshot)
-        except duckdb.Error as error:
+        except _UNREADABLE as error:
             raise scrub.blame(self._directory, self._snapshot.table.files.values(), str(error)) from error
 
     def _tail_saw(self, seq: int) -> bool:
@@ -183,82 +183,99 @@ class Archive:
             return self._tail.saw(seq)
 
     def _page(self, now: Snapshot, question: Question) -> Page:
+        """Look where it is cheap first: the tail, then the groups of an entity, and only then with the engine."""
         newest_first = question.order == "desc"
-        conditions, values = question.filters()
-        if question.place:
-            sign = "<" if newest_first else ">"
-            conditions.append(f"(time_fired, seq) {sign} (make_timestamptz(?::BIGINT), ?::BIGINT)")
-            values += question.place
+        found = now.tail.page(question, question.limit + 1)
         files = [file for file in now.table.files.values() if _may_hold(file, question)]
         files.sort(key=lambda file: file.max_us if newest_first else -file.min_us, reverse=True)
-        ending = f"ORDER BY time_fired {question.order}, seq {question.order} LIMIT {question.limit + 1}"
-        found, tail = ROW_SCHEMA.empty_table(), _first_of_tail(now.tail, question)
-        for part, rest in _growing(files, _first_rows(question)):
-            news = self._select(tail, part, conditions, values, ending)
-            found, tail = _merged(found, news, question), ROW_SCHEMA.empty_table()
-            if (
-                rest
-                and len(found) > question.limit
-                and _beyond(found, question.limit, rest[0], newest_first=newest_first)
-            ):
-                break
+        found, files = self._from_groups(found, files, question)
+        if files and not _is_done(found, question, files[0]):
+            found = self._from_files(found, files, question)
         rows = found.slice(0, question.limit)
         follows = cursor_of(question.order, *_place(rows, len(rows) - 1)) if len(found) > question.limit else None
-        return Page(rows=_plain(rows), next=follows)
+        return Page(rows=rows, next=follows)
+
+    def _from_groups(self, found: Any, files: list[DataFile], question: Question) -> tuple[Any, list[DataFile]]:
+        """Read on in the row groups of the entities asked for, while few must be decoded. Returns the files left."""
+        entities = values_of(question.entity_id)
+        if not 0 < len(entities) <= FEW_ENTITIES:
+            return found, files
+        budget = DECODED_GROUPS
+        for at, file in enumerate(files):
+            if _is_done(found, question, file):
+                return found, []
+            budget -= self._groups.cost(file, entities)
+            if budget < 0:
+                return found, files[at:]
+            news = self._groups.of_entities(file, entities)
+            news = news.filter(question.passing(news)) if len(news) else news
+            found = _merged(found, _beyond_place(news, question), question)
+        return found, []
+
+    def _from_files(self, found: Any, files: list[DataFile], question: Question) -> Any:
+        """Let the engine look, in portions that grow."""
+        conditions, values = question.filters()
+        if question.place:
+            sign = "<" if question.order == "desc" else ">"
+            conditions.append(f"(time_fired, seq) {sign} (make_timestamptz(?::BIGINT), ?::BIGINT)")
+            values += question.place
+        ending = f"ORDER BY time_fired {question.order}, seq {question.order} LIMIT {question.limit + 1}"
+        for part, rest in _growing(files, _first_rows(question)):
+            found = _merged(found, self._select(part, conditions, values, ending), question)
+            if rest and _is_done(found, question, rest[0]):
+                break
+        return found
+
+    def _event(self, now: Snapshot, event_id: bytes) -> Any:
+        found = now.tail.with_ids([event_id])
+        if len(found):
+            return found
+        return self._select(list(now.table.files.values()), ["event_id = ?"], [event_id], "LIMIT 1")
 
     def _after(self, now: Snapshot, cursor: Mapping[int, int], question: Question, limit: int) -> list[Resumed]:
         lowest = min(cursor.values(), default=0)
-        conditions, values = question.filters()
         resumed: list[Resumed] = []
         for shard, high in sorted(now.high.items()):
             place, left = cursor.get(shard, lowest), limit - sum(len(part.rows) for part in resumed)
             if place >= high or left <= 0:
                 continue
-            files = sorted((f for f in now.table.files.values() if f.max_seq > place), key=lambda file: file.min_seq)
-            tail = now.tail.filter(pc.and_(pc.equal(now.tail["shard"], shard), pc.greater(now.tail["seq"], place)))
-            tail = _first_of(tail.filter(question.passing(tail)), "seq", left)
-            rows = self._rising(tail, files, [*conditions, "shard = ?"], [*values, shard], place, left)
+            rows = SCHEMA.empty_table()
+            if place < now.table.watermarks.get(shard, 0):
+                rows = self._rising(list(now.table.files.values()), question, shard, place, left)
+            if len(rows) < left:
+                rows = pa.concat_tables([rows, now.tail.after(shard, place, question, left - len(rows))])
             last_seq = rows["seq"][-1].as_py() if len(rows) == left else high
-            resumed.append(Resumed(shard=shard, rows=_plain(rows), last_seq=last_seq))
+            resumed.append(Resumed(shard=shard, rows=rows, last_seq=last_seq))
         return resumed
 
-    def _rising(
-        self, tail: Any, files: list[DataFile], conditions: list[str], values: list[Any], after_seq: int, limit: int
-    ) -> Any:
-        ending = f"ORDER BY seq LIMIT {limit}"
-        found = ROW_SCHEMA.empty_table()
+    def _rising(self, files: list[DataFile], question: Question, shard: int, after_seq: int, limit: int) -> Any:
+        """Return a shard's first rows of the table after a place. All of them stand before those of the tail."""
+        conditions, values = question.filters()
+        files = sorted((file for file in files if file.max_seq > after_seq), key=lambda file: file.min_seq)
+        found = SCHEMA.empty_table()
         for part, rest in _growing(files, FIRST_ROWS):
             news = self._select(
-                tail,
                 part,
-                [*conditions, "seq > ?"],
-                [*values, after_seq],
-                ending,
+                [*conditions, "shard = ?", "seq > ?"],
+                [*values, shard, after_seq],
+                f"ORDER BY seq LIMIT {limit}",
             )
             found = pa.concat_tables([found, news]).sort_by("seq").slice(0, limit)
-            tail = ROW_SCHEMA.empty_table()
             if rest and len(found) == limit and rest[0].min_seq > found["seq"][-1].as_py():
                 break
         return found
 
-    def _select(
-        self, tail: Any, files: Sequence[DataFile], conditions: list[str], values: list[Any], ending: str
-    ) -> Any:
+    def _select(self, files: Sequence[DataFile], conditions: list[str], values: list[Any], ending: str) -> Any:
+        if not files:
+            return SCHEMA.empty_table()
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        sources = [self._engine.files(files)] if files else []
-        tables = {}
-        if len(tail):
-            sources.append("tail")
-            tables["tail"] = tail
-        if not sources:
-            return ROW_SCHEMA.empty_table()
-        parts = " UNION ALL ".join(f"(SELECT {COLUMNS}, shard FROM {source} {where} {ending})" for source in sources)  # noqa: S608 - names are ours, values are bound
-        statement = parts if len(sources) == 1 else f"SELECT * FROM ({parts}) {ending}"  # noqa: S608 - same
-        return as_rows(self._engine.arrow(statement, values * len(sources), **tables))
+        statement = f"SELECT {COLUMNS} FROM {self._engine.files(files)} {where} {ending}"  # noqa: S608 - names are ours, values are bound
+        return as_rows(self._engine.arrow(statement, values))
 
     def _latest(self, now: Snapshot, home: str | None) -> Any:
         table = latest_states(self._engine, list(now.table.files.values()), lambda h, _: home is None or h == home)
-        tail = _plain(now.tail).filter(pc.equal(now.tail["kind"], "state"))
+        tail = now.tail.rows().select(SCHEMA.names).cast(SCHEMA)
+        tail = tail.filter(pc.equal(tail["kind"], "state"))
         tail = tail.filter(pc.equal(tail["home"], home)) if home is not None else tail
         both = pa.concat_tables([table, tail.filter(pc.is_valid(tail["entity_id"]))])
         both = both.sort_by([("time_fired", "descending"), ("seq", "descending")])
@@ -266,7 +283,7 @@ class Archive:
         return both.take(numbered.group_by(["home", "entity_id"]).aggregate([("at", "min")])["at_min"])
 
     def _holds(self, now: Snapshot, seq: int) -> bool:
-        if pc.any(pc.equal(now.tail["seq"], seq)).as_py():
+        if now.tail.holds(seq):
             return True
         files = [file for file in now.table.files.values() if file.min_seq <= seq <= file.max_seq]
         if not files:
@@ -300,49 +317,43 @@ def _may_hold(file: DataFile, question: Question) -> bool:
         return False
     if question.end_us is not None and file.min_us >= question.end_us:
         return False
+    entities = values_of(question.entity_id)
+    if entities and (
+        file.min_entity is None or not any(file.min_entity <= one <= (file.max_entity or "") for one in entities)
+    ):
+        return False
     if question.place is None:
         return True
     return file.min_us <= question.place[0] if question.order == "desc" else file.max_us >= question.place[0]
 
 
-def _first_of_tail(tail: Any, question: Question) -> Any:
-    """Return the rows of the tail that a page can need, by the rules of ``filters``: faster here than in SQL."""
-    if question.is_filtered or question.start_us is not None or question.end_us is not None:
-        tail = tail.filter(question.passing(tail))
-    if question.place is not None:
-        time_us, seq = question.place
-        times, beyond = tail["time_fired"].cast(pa.int64()), pc.less if question.order == "desc" else pc.greater
-        same = pc.and_(pc.equal(times, time_us), beyond(tail["seq"], seq))
-        tail = tail.filter(pc.or_(beyond(times, time_us), same))
-    return _first_of(tail, "time_fired", question.limit + 1, newest=question.order == "desc")
-
-
-def _first_of(rows: Any, column: str, limit: int, *, newest: bool = False) -> Any:
-    """Drop rows before which ``limit`` others stand in the order of a column, whatever decides between equals."""
-    if len(rows) <= 4 * limit:
+def _beyond_place(rows: Any, question: Question) -> Any:
+    """Return the rows that come after the cursor."""
+    if question.place is None or not len(rows):
         return rows
-    values = rows[column].cast(pa.int64()).to_numpy()
-    if newest:
-        last = np.partition(values, len(values) - limit)[len(values) - limit]
-        return rows.filter(pa.array(values >= last))
-    return rows.filter(pa.array(values <= np.partition(values, limit - 1)[limit - 1]))
+    time_us, seq = question.place
+    times, beyond = rows["time_fired"].cast(pa.int64()), pc.less if question.order == "desc" else pc.greater
+    same = pc.and_(pc.equal(times, time_us), beyond(rows["seq"], seq))
+    return rows.filter(pc.or_(beyond(times, time_us), same))
 
 
 def _merged(found: Any, news: Any, question: Question) -> Any:
-    order = "descending" if question.order == "desc" else "ascending"
+    """Return the first rows of both in the question's order. ``found`` is in that order, ``news`` need not be."""
+    if not len(news):
+        return found
     both = pa.concat_tables([found, news]) if len(found) else news
-    return both.sort_by([("time_fired", order), ("seq", order)]).slice(0, question.limit + 1) if len(found) else both
+    order = "descending" if question.order == "desc" else "ascending"
+    places = pc.sort_indices(both.select(["time_fired", "seq"]), [("time_fired", order), ("seq", order)])
+    return both.take(places[: question.limit + 1])
 
 
-def _beyond(found: Any, last: int, following: DataFile, *, newest_first: bool) -> bool:
-    """Tell whether the file can only hold rows after ``found[last]``."""
-    time_us, _ = _place(found, last)
-    return following.max_us < time_us if newest_first else following.min_us > time_us
+def _is_done(found: Any, question: Question, following: DataFile) -> bool:
+    """Tell whether the page is full and the file can only hold rows that come after it."""
+    if len(found) <= question.limit:
+        return False
+    time_us, _ = _place(found, question.limit)
+    return following.max_us < time_us if question.order == "desc" else following.min_us > time_us
 
 
 def _place(rows: Any, index: int) -> tuple[int, int]:
     return rows["time_fired"][index].cast(pa.int64()).as_py(), rows["seq"][index].as_py()
-
-
-def _plain(rows: Any) -> Any:
-    return rows.select(SCHEMA.names).cast(SCHEMA)

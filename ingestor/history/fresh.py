@@ -40,7 +40,7 @@ def unknown(rows: Any, files: Sequence[DataFile], engine: Engine, *, known_seqs:
     suspects = rows.filter(pa.array(flagged | forgotten)) if flagged.any() or forgotten.any() else rows.slice(0, 0)
     if not len(suspects):
         return rows
-    known = _known_ids(suspects, files, engine)
+    known = known_ids(suspects, files, engine)
     return rows.filter(pc.invert(pc.is_in(rows["event_id"], known))) if len(known) else rows
 
 
@@ -53,7 +53,8 @@ def first_of_each(rows: Any) -> Any:
     return rows.take(pa.array(np.sort(firsts.to_numpy())))
 
 
-def _known_ids(suspects: Any, files: Sequence[DataFile], engine: Engine) -> Any:
+def known_ids(suspects: Any, files: Sequence[DataFile], engine: Engine) -> Any:
+    """Return those ids of the rows that stand in the files of their time."""
     times = np.sort(suspects["time_fired"].cast(pa.int64()).to_numpy())
     near = [file for file in files if _any_between(times, file.min_us - SLACK_US, file.max_us + SLACK_US)]
     if not near:

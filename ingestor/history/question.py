@@ -114,21 +114,23 @@ class Question:
         return conditions, values
 
     def passing(self, rows: Any) -> Any:
-        """Return for each row of a table whether it passes ``filters``; the same rules, for rows in memory."""
-        passing = pa.repeat(pa.scalar(value=True), len(rows))
-        for name in LISTS:
-            wanted = values_of(getattr(self, name))
-            if wanted:
-                passing = pc.and_(passing, pc.is_in(rows[name], pa.array(wanted, pa.string())))
+        """Return for each of some rows, columns by name, whether it passes ``filters``: the same rules, in memory.
+
+        Null counts as no. Looks only at columns that are asked about.
+        """
+        tests = [
+            pc.equal(rows[name], wanted[0]) if len(wanted) == 1 else pc.is_in(rows[name], pa.array(wanted, pa.string()))
+            for name in LISTS
+            if (wanted := values_of(getattr(self, name)))
+        ]
         if self.q:
             found = [pc.match_substring(pc.utf8_lower(rows[name]), self.q.lower()) for name in _SEARCHED]
-            passing = pc.and_(passing, reduce(pc.or_, [pc.fill_null(column, False) for column in found]))
-        times = rows["time_fired"].cast(pa.int64())
+            tests.append(reduce(pc.or_, [pc.fill_null(column, False) for column in found]))
         if self.start_us is not None:
-            passing = pc.and_(passing, pc.greater_equal(times, self.start_us))
+            tests.append(pc.greater_equal(rows["time_fired"].cast(pa.int64()), self.start_us))
         if self.end_us is not None:
-            passing = pc.and_(passing, pc.less(times, self.end_us))
-        return passing
+            tests.append(pc.less(rows["time_fired"].cast(pa.int64()), self.end_us))
+        return reduce(pc.and_, tests) if tests else pa.repeat(pa.scalar(value=True), len(rows))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

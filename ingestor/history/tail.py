@@ -1,21 +1,29 @@
 """The newest events: journaled, and not yet in the table. Each process that answers keeps them in memory.
 
 The journal is read first, the table's log second, and only then is forgotten what the table has: whatever the Historian
-moves meanwhile is seen in one of the two, and in only one.
+moves meanwhile is seen in one of the two, and in only one. Each row is looked at once, when it comes: what is known
+stays known, so a refresh costs what is new and not what waits.
 """
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestor.history.layout import ROW_SCHEMA
+from ingestor.history.engine import Engine
+from ingestor.history.fresh import known_ids, unknown
+from ingestor.history.ids import RecentIds
+from ingestor.history.kept import Kept
+from ingestor.history.layout import DataFile
+from ingestor.history.piece import Piece, joined, piece_of
+from ingestor.history.view import TailView
 from ingestor.journal import FrameKind, JournalReader, shards_in
 
 #: So many disjoint ranges of seen seqs are remembered of a shard.
@@ -27,23 +35,23 @@ TIERS = (4_096, 65_536)
 
 @dataclass(slots=True)
 class _Shard:
-    """``pieces``: (last seq, rows of ``ROW_SCHEMA``), in the journal's order."""
+    """``pieces`` stand in the journal's order."""
 
     reader: JournalReader
     last_seq: int
-    pieces: list[tuple[int, Any]] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     seen: list[list[int]] = field(default_factory=list)
 
 
 class Tail:
-    """Follows all journals under a folder. Not thread-safe: its owner serializes."""
+    """Follows all journals under a folder. Not thread-safe: its owner serializes. A ``view`` is for any thread."""
 
-    def __init__(self, journals: Path) -> None:
+    def __init__(self, journals: Path, kept: Kept) -> None:
         self._journals = journals
+        self._kept = kept
         self._shards: dict[int, _Shard] = {}
-        self._rows: Any = None
-        self._ids: set[bytes] = set()
-        self._repeats = False
+        self._ids = RecentIds()
+        self._unsettled: list[Any] = []
 
     def refresh(self, watermarks: Mapping[int, int]) -> bool:
         """Read what is new. ``watermarks`` tell where to begin with a shard not yet followed. Returns whether any was.
@@ -62,13 +70,11 @@ class Tail:
                 for frame in frames:
                     shard.last_seq = max(shard.last_seq, frame.last_seq)
                     _note(shard.seen, frame.first_seq, frame.last_seq)
-                    if frame.kind is FrameKind.EVENTS:
-                        piece = _numbered(frame.batch(), number)
-                        self._note_ids(piece)
-                        shard.pieces.append((frame.last_seq, piece))
-            _join_small(shard.pieces)
-        if changed:
-            self._rows = None
+                if events := [frame for frame in frames if frame.kind is FrameKind.EVENTS and frame.rows]:
+                    piece, keys = piece_of(number, events)
+                    self._unsettled.append(keys)
+                    shard.pieces.append(self._without_repeats(piece))
+                    _join_small(shard.pieces)
         return changed
 
     def rewind(self, watermarks: Mapping[int, int]) -> None:
@@ -82,38 +88,33 @@ class Tail:
 
     def forget(self, watermarks: Mapping[int, int]) -> None:
         """Drop what stands in the table by these watermarks."""
-        changed = False
         for number, shard in self._shards.items():
             mark = watermarks.get(number, -1)
-            kept = [(last, rows) for last, rows in shard.pieces if last > mark]
-            changed = changed or len(kept) != len(shard.pieces)
-            for index, (last, rows) in enumerate(kept):
-                if rows["seq"][0].as_py() <= mark:
-                    kept[index] = (last, rows.filter(pc.greater(rows["seq"], mark)))
-                    changed = True
-            shard.pieces = kept
-        if changed:
-            self._rows, self._ids, self._repeats = None, set(), False
-            for shard in self._shards.values():
-                for _, rows in shard.pieces:
-                    self._note_ids(rows)
+            if shard.pieces and int(shard.pieces[0].seqs[0]) <= mark:
+                shard.pieces = [rest for piece in shard.pieces if (rest := piece.after(mark)) is not None]
+        self._ids.forget(watermarks)
 
-    def rows(self) -> Any:
-        """Return all rows, of each shard in the journal's order, as ``ROW_SCHEMA``. Same object until they change."""
-        if self._rows is None:
-            pieces = [rows for _, shard in sorted(self._shards.items()) for _, rows in shard.pieces]
-            self._rows = pa.concat_tables([ROW_SCHEMA.empty_table(), *pieces])
-        return self._rows
+    def settle(self, files: Sequence[DataFile], engine: Engine, *, moved: bool) -> None:
+        """Hide what stands in the table under another seq: looked up once, for what came since the last call.
 
-    @property
-    def repeats(self) -> bool:
-        """Whether an ``event_id`` may be among the rows more than once. False is certain."""
-        return self._repeats
+        ``moved``: the table is another than at the last call.
+        """
+        if self._unsettled:
+            keys = pa.concat_tables(self._unsettled)
+            new = unknown(keys, files, engine)
+            if new is not keys:
+                self._hide(set(keys["event_id"].to_pylist()) - set(new["event_id"].to_pylist()))
+            self._unsettled = []
+        if moved and self._ids.contested:
+            rows = self.view().with_ids(self._ids.contested)
+            self._ids.contested = set(rows["event_id"].to_pylist())
+            if len(rows):
+                self._hide(set(known_ids(rows, files, engine).to_pylist()))
 
-    def _note_ids(self, rows: Any) -> None:
-        before = len(self._ids)
-        self._ids.update(rows["event_id"].to_pylist())
-        self._repeats = self._repeats or len(self._ids) - before != len(rows)
+    def view(self) -> TailView:
+        """Return the rows as they are now, for any thread to ask."""
+        pieces = tuple(piece for _, shard in sorted(self._shards.items()) for piece in shard.pieces)
+        return TailView(pieces, self._kept)
 
     def high(self) -> dict[int, int]:
         """Shard -> the highest seq read from its journal."""
@@ -127,22 +128,34 @@ class Tail:
                 return True
         return False
 
+    def _without_repeats(self, piece: Piece) -> Piece:
+        """Return the piece, showing only ids that did not come before."""
+        repeats = self._ids.add(piece.shard, piece["event_id"].to_pylist(), last_seq=piece.last_seq)
+        if not repeats:
+            return piece
+        hidden = np.zeros(len(piece), bool)
+        hidden[repeats] = True
+        return piece.hiding(hidden)
 
-def _numbered(batch: Any, number: int) -> Any:
-    """Return a frame's rows as ``ROW_SCHEMA``, without a copy."""
-    numbers = pa.repeat(pa.scalar(number, pa.int16()), len(batch))
-    return pa.Table.from_arrays([*batch.columns, numbers], schema=ROW_SCHEMA)
+    def _hide(self, ids: set[bytes]) -> None:
+        if not ids:
+            return
+        wanted = pa.array(ids, pa.binary())
+        for shard in self._shards.values():
+            for number, piece in enumerate(shard.pieces):
+                hidden = pc.is_in(piece["event_id"], wanted).to_numpy(zero_copy_only=False)
+                if hidden.any():
+                    shard.pieces[number] = piece.hiding(hidden)
 
 
-def _join_small(pieces: list[tuple[int, Any]]) -> None:
-    """Join the newest pieces of each tier when they are many: each row is copied once a tier, whatever comes."""
+def _join_small(pieces: list[Piece]) -> None:
+    """Join the newest pieces of each tier when they are many: each key is copied once a tier, whatever comes."""
     for tier in TIERS:
         at = len(pieces)
-        while at and len(pieces[at - 1][1]) < tier:
+        while at and len(pieces[at - 1]) < tier:
             at -= 1
         if len(pieces) - at > PIECES:
-            joined = pa.concat_tables([rows for _, rows in pieces[at:]]).combine_chunks()
-            pieces[at:] = [(pieces[-1][0], joined)]
+            pieces[at:] = [joined(pieces[at:])]
 
 
 def _note(seen: list[list[int]], first: int, last: int) -> None:

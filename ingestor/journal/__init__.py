@@ -6,7 +6,7 @@ lost. ``docs/adr/0001-journal.md`` tells why it looks as it does.
 """
 
 from ingestor.journal.follower import JournalFollower, News
-from ingestor.journal.frames import Frame, FrameKind, Tally, decode
+from ingestor.journal.frames import Frame, FrameKind, Tally, decode, decode_all
 from ingestor.journal.reader import JournalReader
 from ingestor.journal.recovery import Recovered
 from ingestor.journal.repair import Repaired, repair
@@ -25,6 +25,7 @@ __all__ = [
     "Repaired",
     "Tally",
     "decode",
+    "decode_all",
     "repair",
     "shards_in",
     "trim",

@@ -1,0 +1,155 @@
+"""The tail at one moment, asked directly: pieces that end first in a page's order are looked at first, and no others.
+
+The rules are those of a page: filters, then the place of the cursor, then the order of (``time_fired``, ``seq``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingestor.event import SCHEMA
+from ingestor.history.kept import Kept
+from ingestor.history.layout import ROW_SCHEMA
+from ingestor.history.piece import Piece
+from ingestor.history.question import Question
+
+
+class TailView:
+    """Rows that the table does not have. Never changes; for any thread."""
+
+    def __init__(self, pieces: Sequence[Piece], kept: Kept) -> None:
+        self._pieces = pieces
+        self._kept = kept
+
+    def __len__(self) -> int:
+        return sum(piece.count for piece in self._pieces)
+
+    def page(self, question: Question, most: int) -> Any:
+        """Return the first ``most`` rows of the question, in its order, as rows of the event schema."""
+        newest_first = question.order == "desc"
+        pieces = sorted(self._pieces, key=_newest if newest_first else _oldest)
+        chosen = _Chosen(most, newest_first=newest_first)
+        for piece in pieces:
+            if chosen.is_before(piece):
+                break
+            chosen.add(piece, _after_place(piece, piece.passing(question), question))
+        return self._rows(*chosen.places())
+
+    def after(self, shard: int, seq: int, question: Question, most: int) -> Any:
+        """Return the first ``most`` rows of a shard after a place that pass the filters, in rising ``seq``."""
+        pieces, places, left = [], [], most
+        for piece in self._pieces:
+            if left > 0 and piece.shard == shard and piece.last_seq > seq:
+                at = piece.passing(question)
+                at = at[piece.seqs[at] > seq][:left]
+                pieces.append(piece)
+                places.append(at)
+                left -= len(at)
+        seqs = np.concatenate([piece.seqs[at] for piece, at in zip(pieces, places, strict=True)] or [_NONE])
+        return self._rows(pieces, places, np.argsort(seqs, kind="stable"))
+
+    def with_ids(self, ids: Collection[bytes]) -> Any:
+        """Return the rows with these ids, as rows of the event schema."""
+        wanted = pa.array(ids, pa.binary())
+        pieces, places = [], []
+        for piece in self._pieces:
+            found = pc.is_in(piece["event_id"], wanted).to_numpy(zero_copy_only=False)
+            pieces.append(piece)
+            places.append(np.flatnonzero(found if piece.shown is None else found & piece.shown))
+        return self._rows(pieces, places, np.arange(sum(map(len, places))))
+
+    def holds(self, seq: int) -> bool:
+        """Tell whether the row with this ``seq`` is here."""
+        return any((piece.seqs == seq).any() for piece in self._pieces)
+
+    def rows(self) -> Any:
+        """Return all rows as ``ROW_SCHEMA``, of each shard in the journal's order. Decodes every one."""
+        tables = [ROW_SCHEMA.empty_table()]
+        for piece in self._pieces:
+            rows = piece.all_rows()
+            numbers = pa.repeat(pa.scalar(piece.shard, pa.int16()), len(rows))
+            tables.append(rows.append_column(ROW_SCHEMA.field("shard"), numbers).cast(ROW_SCHEMA))
+        return pa.concat_tables(tables)
+
+    def _rows(self, pieces: Sequence[Piece], places: Sequence[Any], order: Any) -> Any:
+        """Return the rows at rising places of each piece, all of them taken in this order."""
+        batches = [
+            batch for piece, at in zip(pieces, places, strict=True) if len(at) for batch in piece.rows(at, self._kept)
+        ]
+        rows = pa.Table.from_batches(batches, SCHEMA)
+        if len(batches) <= 1 and np.array_equal(order, np.arange(len(rows))):
+            return rows
+        return rows.take(pa.array(order))
+
+
+class _Chosen:
+    """The first ``most`` rows of all that were added, in the order of (time, seq)."""
+
+    def __init__(self, most: int, *, newest_first: bool) -> None:
+        self._most = most
+        self._newest_first = newest_first
+        self._pieces: list[Piece] = []
+        self._times = self._seqs = self._owners = self._at = _NONE
+
+    def is_before(self, piece: Piece) -> bool:
+        """Tell whether nothing of a piece can belong to them."""
+        if len(self._times) < self._most:
+            return False
+        last_us = int(self._times[-1])
+        return piece.max_us < last_us if self._newest_first else piece.min_us > last_us
+
+    def add(self, piece: Piece, at: Any) -> None:
+        """Look at these rows of a piece."""
+        if not len(at):
+            return
+        times = np.concatenate([self._times, piece.times_us[at]])
+        seqs = np.concatenate([self._seqs, piece.seqs[at]])
+        owners = np.concatenate([self._owners, np.full(len(at), len(self._pieces))])
+        at = np.concatenate([self._at, at])
+        near = self._near(times)
+        order = near[np.lexsort((seqs[near], times[near]))]
+        first = (order[::-1] if self._newest_first else order)[: self._most]
+        self._pieces.append(piece)
+        self._times, self._seqs, self._owners, self._at = times[first], seqs[first], owners[first], at[first]
+
+    def places(self) -> tuple[list[Piece], list[Any], Any]:
+        """Return the pieces, the rising places in each, and the order in which their rows are to be taken."""
+        by_place = np.lexsort((self._at, self._owners))
+        owners, at = self._owners[by_place], self._at[by_place]
+        order = np.empty(len(by_place), np.int64)
+        order[by_place] = np.arange(len(by_place))
+        return self._pieces, [at[owners == number] for number in range(len(self._pieces))], order
+
+    def _near(self, times: Any) -> Any:
+        """Return the rows before which fewer than ``most`` others stand by time alone."""
+        if len(times) <= 4 * self._most:
+            return np.arange(len(times))
+        if self._newest_first:
+            return np.flatnonzero(times >= np.partition(times, len(times) - self._most)[len(times) - self._most])
+        return np.flatnonzero(times <= np.partition(times, self._most - 1)[self._most - 1])
+
+
+_NONE = np.empty(0, np.int64)
+
+
+def _newest(piece: Piece) -> int:
+    return -piece.max_us
+
+
+def _oldest(piece: Piece) -> int:
+    return piece.min_us
+
+
+def _after_place(piece: Piece, at: Any, question: Question) -> Any:
+    if question.place is None:
+        return at
+    time_us, seq = question.place
+    times, seqs = piece.times_us[at], piece.seqs[at]
+    if question.order == "desc":
+        return at[(times < time_us) | ((times == time_us) & (seqs < seq))]
+    return at[(times > time_us) | ((times == time_us) & (seqs > seq))]
