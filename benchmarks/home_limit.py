@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks.home_limit_home import DrivenHome, Fired, driven_home
 from benchmarks.home_limit_listener import WAYS, Way, listening
-from benchmarks.home_limit_source import Ordeal, ordeals
+from benchmarks.home_limit_source import ORDEALS, Ordeal, undergo
 
 TICK_S = 0.01
 RATES = (2_000, 10_000)
@@ -108,7 +108,7 @@ async def measure(folder: Path, *, recorder: bool) -> tuple[list[Row], list[Orde
         release = driven.home.installation.release
         driven.fire([200] * 10, every_s=TICK_S)
         rows = [await run_load(way, driven, load, recorder=recorder) for way in (None, *WAYS) for load in loads_of(way)]
-        return rows, await ordeals(driven, recorder=recorder), release
+        return rows, [await undergo(name, driven, recorder=recorder) for name in ORDEALS], release
 
 
 def show(rows: list[Row]) -> None:

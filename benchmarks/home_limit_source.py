@@ -121,24 +121,43 @@ async def reading(driven: DrivenHome, *, small: bool = False) -> AsyncIterator[R
         await task
 
 
-async def ordeals(driven: DrivenHome, *, recorder: bool) -> list[Ordeal]:
-    """Put the source through all of them."""
-    ways: list[tuple[str, bool, Callable[[DrivenHome, Reading], Awaitable[list[Fired]]]]] = [
-        ("5,000 events in one tick, of 200 entities", False, _burst),
-        ("5,000 in one tick, each of another entity", False, _burst_of_many),
-        ("5,000 events while 4,000 are on their way", False, _burst_behind_another),
-        ("three such bursts in traffic of 2,000 a second", False, _bursts_in_traffic),
-        ("its consumer stands still, 20,000 events", True, _standing_still),
-        ("1,024 to 4,096 pending for over 10 s", True, _pending_for_long),
+async def undergo(name: str, driven: DrivenHome, *, recorder: bool) -> Ordeal:
+    """Put a new source through one of ``ORDEALS``."""
+    act, small = ORDEALS[name]
+    async with reading(driven, small=small) as read:
+        fired = await act(driven, read)
+        read.may_read.set()
+        await read.until_told(fired)
+    return judged(name, fired, read, recorder=recorder)
+
+
+def judged(name: str, fired: list[Fired], read: Reading, *, recorder: bool = False) -> Ordeal:
+    """Compare what was fired with all that the source has given so far."""
+    live, listed = read.states(backfilled=False), read.states(backfilled=True)
+    ends = {gap.gap_id: gap.to_us for gap in read.all(GapClosed)}
+    spans = [(gap.from_us, ends.get(gap.gap_id, gap.from_us)) for gap in read.all(GapOpened)]
+    missed = [
+        (one.entity_of(number), number, at_us)
+        for one in fired
+        for number, at_us in enumerate(one.times_us, one.first)
+        if number not in live.get(one.entity_of(number), ())
     ]
-    found = []
-    for name, small, ordeal in ways:
-        async with reading(driven, small=small) as read:
-            fired = await ordeal(driven, read)
-            read.may_read.set()
-            await read.until_told(fired)
-        found.append(judged(name, fired, read, recorder=recorder))
-    return found
+    last = {one.entity_of(number): number for one in fired for number in range(one.first, one.first + len(one))}
+    count = sum(map(len, fired))
+    return Ordeal(
+        recorder=recorder,
+        name=name,
+        fired=count,
+        live=count - len(missed),
+        missed=len(missed),
+        listed=sum(number in listed.get(entity, ()) for entity, number, _ in missed),
+        outside=sum(not any(begin <= at_us <= end for begin, end in spans) for _, _, at_us in missed),
+        stale=sum(number not in live.get(entity, set()) | listed.get(entity, set()) for entity, number in last.items()),
+        gaps_opened=len(spans),
+        gaps_closed=len(ends),
+        reasons=[gap.reason for gap in read.all(GapOpened)],
+        widest_gap_s=round(max((end - begin for begin, end in spans), default=0) / 1e6, 2),
+    )
 
 
 async def _fire(driven: DrivenHome, ticks: list[int], *, every_s: float = 0.0, entities: int = ENTITIES) -> Fired:
@@ -177,30 +196,12 @@ async def _pending_for_long(driven: DrivenHome, read: Reading) -> list[Fired]:
     return fired
 
 
-def judged(name: str, fired: list[Fired], read: Reading, *, recorder: bool = False) -> Ordeal:
-    """Compare what was fired with all that the source has given so far."""
-    live, listed = read.states(backfilled=False), read.states(backfilled=True)
-    ends = {gap.gap_id: gap.to_us for gap in read.all(GapClosed)}
-    spans = [(gap.from_us, ends.get(gap.gap_id, gap.from_us)) for gap in read.all(GapOpened)]
-    missed = [
-        (one.entity_of(number), number, at_us)
-        for one in fired
-        for number, at_us in enumerate(one.times_us, one.first)
-        if number not in live.get(one.entity_of(number), ())
-    ]
-    last = {one.entity_of(number): number for one in fired for number in range(one.first, one.first + len(one))}
-    count = sum(map(len, fired))
-    return Ordeal(
-        recorder=recorder,
-        name=name,
-        fired=count,
-        live=count - len(missed),
-        missed=len(missed),
-        listed=sum(number in listed.get(entity, ()) for entity, number, _ in missed),
-        outside=sum(not any(begin <= at_us <= end for begin, end in spans) for _, _, at_us in missed),
-        stale=sum(number not in live.get(entity, set()) | listed.get(entity, set()) for entity, number in last.items()),
-        gaps_opened=len(spans),
-        gaps_closed=len(ends),
-        reasons=[gap.reason for gap in read.all(GapOpened)],
-        widest_gap_s=round(max((end - begin for begin, end in spans), default=0) / 1e6, 2),
-    )
+#: Name -> what happens, and whether the source has room for little only.
+ORDEALS: dict[str, tuple[Callable[[DrivenHome, Reading], Awaitable[list[Fired]]], bool]] = {
+    "5,000 events in one tick, of 200 entities": (_burst, False),
+    "5,000 in one tick, each of another entity": (_burst_of_many, False),
+    "5,000 events while 4,000 are on their way": (_burst_behind_another, False),
+    "three such bursts in traffic of 2,000 a second": (_bursts_in_traffic, False),
+    "its consumer stands still, 20,000 events": (_standing_still, True),
+    "1,024 to 4,096 pending for over 10 s": (_pending_for_long, True),
+}
