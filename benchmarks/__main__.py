@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import machine, table
+from benchmarks.borrowed import lines_of
 from benchmarks.figures import FIGURES, Figure, Step, named
 from benchmarks.headline import text
 from benchmarks.state import State
@@ -76,13 +77,14 @@ class House:
                 return None
             result: dict[str, Any] = json.loads(path.read_text())
         result = {"command": f"python -m {' '.join(step.command)}", "machine": facts, **result}
+        result["headline"] = lines_of(result)
         if "used" not in result:
             others = (machine.busy_s() - everybody_s - (_children_s() - ours_s)) / took_s
             result |= {"others_cores": round(others, 3), "disturbed": others > machine.OTHERS_MAY_USE}
         if code:
             result["failed"] = code
             _say(said)
-        for line in result.get("headline", []):
+        for line in result["headline"]:
             _say(text(line))
         mark = ", disturbed" if table.disturbed(result) else ""
         _say(f"  {took_s:.0f} s{mark}{', FAILED' if code else ''}")

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -29,11 +29,11 @@ from ingestor.settings import Settings
 from ingestor.settings import load as load_settings
 from tests.support.product import Product
 
+_ENDS_WITHIN_S = 30.0
 REST_LOOK_S = 2.0
 REST_WITHIN_S = 60.0
 RESTING_CORES = 0.4
 _OWNERS = "owners.json"
-_NO_FILE = {"HA_INGESTOR_CONFIG": ""}
 
 
 class Load:
@@ -157,9 +157,14 @@ class Rig:
 
     def differences(self) -> dict[str, str]:
         """List the settings in which this product is not as ``make run`` would start it."""
-        fresh = _flat(Settings().model_dump(mode="json"))
-        here = _flat(load_settings(environment=_NO_FILE | self.product.environment).model_dump(mode="json"))
-        return {name: f"{value} (else {fresh.get(name)})" for name, value in here.items() if fresh.get(name) != value}
+        return differing(self.product.environment)
+
+
+def differing(environment: Mapping[str, str]) -> dict[str, str]:
+    """Compare the settings that an environment makes with those of a fresh installation."""
+    fresh = _flat(Settings().model_dump(mode="json"))
+    here = _flat(load_settings(environment=environment).model_dump(mode="json"))
+    return {name: f"{value} (else {fresh.get(name)})" for name, value in here.items() if fresh.get(name) != value}
 
 
 def sweep() -> None:
@@ -169,8 +174,10 @@ def sweep() -> None:
         if owner is not None:
             continue
         if product is not None:
+            family = [product, *product.children(recursive=True)]
             product.send_signal(signal.SIGINT)
-            psutil.wait_procs([product], timeout=30)
+            for left in psutil.wait_procs(family, timeout=_ENDS_WITHIN_S)[1]:
+                left.kill()
         shutil.rmtree(path.parent, ignore_errors=True)
 
 
