@@ -40,7 +40,7 @@ DECODED_GROUPS = 8
 #: So often a reader may find that the journal was trimmed while it looked where to go on.
 REWINDS = 3
 #: What an engine makes of a file that is gone or damaged.
-_UNREADABLE = (duckdb.Error, OSError, pa.ArrowException)
+_UNREADABLE = (duckdb.Error, OSError, pa.ArrowInvalid)
 _Answer = TypeVar("_Answer")
 
 

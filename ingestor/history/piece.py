@@ -79,10 +79,17 @@ class Piece:
 
     def passing(self, question: Question) -> Any:
         """Return which rows are shown and pass the question's filters, rising."""
-        if question.is_filtered or question.start_us is not None or question.end_us is not None:
-            mask = pc.fill_null(question.passing(self), False).to_numpy(zero_copy_only=False)
-            return np.flatnonzero(mask if self.shown is None else mask & self.shown)
-        return np.arange(len(self)) if self.shown is None else np.flatnonzero(self.shown)
+        if not question.is_filtered and question.start_us is None and question.end_us is None:
+            return np.arange(len(self)) if self.shown is None else np.flatnonzero(self.shown)
+        return self._shown_of(question.passing(self))
+
+    def with_ids(self, ids: Any) -> Any:
+        """Return which rows are shown and have one of these ids (an Arrow array), rising."""
+        return self._shown_of(pc.is_in(self["event_id"], ids))
+
+    def _shown_of(self, mask: Any) -> Any:
+        at = pc.indices_nonzero(mask).to_numpy().view(np.int64)
+        return at if self.shown is None else at[self.shown[at]]
 
     def rows(self, at: Any, kept: Kept) -> list[Any]:
         """Return the rows at these rising places, as batches of the event schema in the same order."""
@@ -100,8 +107,9 @@ class Piece:
         return rows if self.shown is None else rows.filter(pa.array(self.shown))
 
     def hiding(self, hidden: Any) -> Piece:
-        """Return the same rows, of which these (a mask) are shown no more."""
-        shown = ~hidden if self.shown is None else self.shown & ~hidden
+        """Return the same rows, of which those at these places are shown no more."""
+        shown = np.ones(len(self), bool) if self.shown is None else self.shown.copy()
+        shown[hidden] = False
         return Piece(self.shard, self.frames, self.seqs, self.times_us, shown=shown, columns=self._columns)
 
     def after(self, seq: int) -> Piece | None:
@@ -111,7 +119,7 @@ class Piece:
         gone = next(number for number, frame in enumerate(self.frames) if frame.last_seq > seq)
         piece = self._from(gone) if gone else self
         passed = piece.seqs <= seq
-        return piece.hiding(passed) if passed.any() else piece
+        return piece.hiding(np.flatnonzero(passed)) if passed.any() else piece
 
     def _from(self, number: int) -> Piece:
         """Return the piece without the frames before this one."""
@@ -134,9 +142,8 @@ def piece_of(shard: int, frames: Sequence[Frame]) -> tuple[Piece, Any]:
     """Make a piece of frames of events, at least one with rows. Returns their ``KEYS`` too, one chunk a frame."""
     keys = decode_all(FrameKind.EVENTS, [frame.payload for frame in frames], KEYS)
     packed = tuple(Packed(frame.payload, frame.rows, frame.last_seq) for frame in frames)
-    times_us = keys["time_fired"].cast(pa.int64()).to_numpy()
     columns = {"event_id": keys["event_id"].combine_chunks()}
-    return Piece(shard, packed, keys["seq"].to_numpy(), times_us, columns=columns), keys
+    return Piece(shard, packed, keys["seq"].to_numpy(), times_us_of(keys), columns=columns), keys
 
 
 def joined(pieces: Sequence[Piece]) -> Piece:
@@ -155,14 +162,20 @@ def joined(pieces: Sequence[Piece]) -> Piece:
     )
 
 
+def times_us_of(rows: Any) -> Any:
+    """Return when each row of a table was fired, as numbers."""
+    return rows["time_fired"].to_numpy().view(np.int64)
+
+
 def _cut(batch: Any, at: Any) -> Iterator[Any]:
     """Yield the rows at these rising places of a batch, runs of neighbours uncopied."""
-    breaks = np.flatnonzero(np.diff(at) != 1) + 1
-    if len(breaks) >= CUTS:
+    if at[-1] - at[0] == len(at) - 1:
+        yield batch.slice(int(at[0]), len(at))
+    elif len(at) <= CUTS:
+        for place in at.tolist():
+            yield batch.slice(place, 1)
+    else:
         yield batch.take(pa.array(at))
-        return
-    for run in np.split(at, breaks):
-        yield batch.slice(int(run[0]), len(run))
 
 
 def _bytes_of(batch: Any) -> int:

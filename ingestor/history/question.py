@@ -118,11 +118,7 @@ class Question:
 
         Null counts as no. Looks only at columns that are asked about.
         """
-        tests = [
-            pc.equal(rows[name], wanted[0]) if len(wanted) == 1 else pc.is_in(rows[name], pa.array(wanted, pa.string()))
-            for name in LISTS
-            if (wanted := values_of(getattr(self, name)))
-        ]
+        tests = [_is_one_of(rows[name], wanted) for name in LISTS if (wanted := values_of(getattr(self, name)))]
         if self.q:
             found = [pc.match_substring(pc.utf8_lower(rows[name]), self.q.lower()) for name in _SEARCHED]
             tests.append(reduce(pc.or_, [pc.fill_null(column, False) for column in found]))
@@ -144,6 +140,12 @@ class Page:
 def values_of(listed: str | None) -> list[str]:
     """Split a comma list; blanks around and empty parts do not count."""
     return [part.strip() for part in (listed or "").split(",") if part.strip()]
+
+
+def _is_one_of(column: Any, wanted: list[str]) -> Any:
+    if len(wanted) == 1:
+        return pc.equal(column, pa.scalar(wanted[0], pa.string()))
+    return pc.is_in(column, pa.array(wanted, pa.string()))
 
 
 def cursor_of(order: str, time_us: int, seq: int) -> str:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ingestor.history.engine import Engine
 from ingestor.history.fresh import known_ids, unknown
@@ -133,9 +132,7 @@ class Tail:
         repeats = self._ids.add(piece.shard, piece["event_id"].to_pylist(), last_seq=piece.last_seq)
         if not repeats:
             return piece
-        hidden = np.zeros(len(piece), bool)
-        hidden[repeats] = True
-        return piece.hiding(hidden)
+        return piece.hiding(np.array(repeats))
 
     def _hide(self, ids: set[bytes]) -> None:
         if not ids:
@@ -143,8 +140,8 @@ class Tail:
         wanted = pa.array(ids, pa.binary())
         for shard in self._shards.values():
             for number, piece in enumerate(shard.pieces):
-                hidden = pc.is_in(piece["event_id"], wanted).to_numpy(zero_copy_only=False)
-                if hidden.any():
+                hidden = piece.with_ids(wanted)
+                if len(hidden):
                     shard.pieces[number] = piece.hiding(hidden)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ingestor.event import SCHEMA
 from ingestor.history.kept import Kept
@@ -38,7 +37,7 @@ class TailView:
             if chosen.is_before(piece):
                 break
             chosen.add(piece, _after_place(piece, piece.passing(question), question))
-        return self._rows(*chosen.places())
+        return self._rows(*chosen.sort())
 
     def after(self, shard: int, seq: int, question: Question, most: int) -> Any:
         """Return the first ``most`` rows of a shard after a place that pass the filters, in rising ``seq``."""
@@ -56,12 +55,8 @@ class TailView:
     def with_ids(self, ids: Collection[bytes]) -> Any:
         """Return the rows with these ids, as rows of the event schema."""
         wanted = pa.array(ids, pa.binary())
-        pieces, places = [], []
-        for piece in self._pieces:
-            found = pc.is_in(piece["event_id"], wanted).to_numpy(zero_copy_only=False)
-            pieces.append(piece)
-            places.append(np.flatnonzero(found if piece.shown is None else found & piece.shown))
-        return self._rows(pieces, places, np.arange(sum(map(len, places))))
+        places = [piece.with_ids(wanted) for piece in self._pieces]
+        return self._rows(self._pieces, places, np.arange(sum(map(len, places))))
 
     def holds(self, seq: int) -> bool:
         """Tell whether the row with this ``seq`` is here."""
@@ -81,10 +76,9 @@ class TailView:
         batches = [
             batch for piece, at in zip(pieces, places, strict=True) if len(at) for batch in piece.rows(at, self._kept)
         ]
-        rows = pa.Table.from_batches(batches, SCHEMA)
-        if len(batches) <= 1 and np.array_equal(order, np.arange(len(rows))):
-            return rows
-        return rows.take(pa.array(order))
+        if not batches:
+            return SCHEMA.empty_table()
+        return pa.Table.from_batches(batches, SCHEMA).combine_chunks().take(pa.array(order))
 
 
 class _Chosen:
@@ -94,36 +88,42 @@ class _Chosen:
         self._most = most
         self._newest_first = newest_first
         self._pieces: list[Piece] = []
-        self._times = self._seqs = self._owners = self._at = _NONE
+        self._places: list[Any] = []
+        self._count = 0
+        self._last_us: int | None = None
 
     def is_before(self, piece: Piece) -> bool:
         """Tell whether nothing of a piece can belong to them."""
-        if len(self._times) < self._most:
+        if self._last_us is None:
             return False
-        last_us = int(self._times[-1])
-        return piece.max_us < last_us if self._newest_first else piece.min_us > last_us
+        return piece.max_us < self._last_us if self._newest_first else piece.min_us > self._last_us
 
     def add(self, piece: Piece, at: Any) -> None:
-        """Look at these rows of a piece."""
-        if not len(at):
-            return
-        times = np.concatenate([self._times, piece.times_us[at]])
-        seqs = np.concatenate([self._seqs, piece.seqs[at]])
-        owners = np.concatenate([self._owners, np.full(len(at), len(self._pieces))])
-        at = np.concatenate([self._at, at])
+        """Look at these rising places of a piece."""
+        if len(at):
+            self._pieces.append(piece)
+            self._places.append(at)
+            self._count += len(at)
+            if self._count >= self._most:
+                self.sort()
+
+    def sort(self) -> tuple[list[Piece], list[Any], Any]:
+        """Drop what does not belong. Returns pieces, rising places in each, and the order to take those rows in."""
+        if not self._pieces:
+            return [], [], _NONE
+        owners = np.repeat(np.arange(len(self._places)), [len(at) for at in self._places])
+        at = np.concatenate(self._places)
+        times = np.concatenate([piece.times_us[own] for piece, own in zip(self._pieces, self._places, strict=True)])
+        seqs = np.concatenate([piece.seqs[own] for piece, own in zip(self._pieces, self._places, strict=True)])
         near = self._near(times)
         order = near[np.lexsort((seqs[near], times[near]))]
         first = (order[::-1] if self._newest_first else order)[: self._most]
-        self._pieces.append(piece)
-        self._times, self._seqs, self._owners, self._at = times[first], seqs[first], owners[first], at[first]
-
-    def places(self) -> tuple[list[Piece], list[Any], Any]:
-        """Return the pieces, the rising places in each, and the order in which their rows are to be taken."""
-        by_place = np.lexsort((self._at, self._owners))
-        owners, at = self._owners[by_place], self._at[by_place]
-        order = np.empty(len(by_place), np.int64)
-        order[by_place] = np.arange(len(by_place))
-        return self._pieces, [at[owners == number] for number in range(len(self._pieces))], order
+        kept = np.sort(first)
+        self._places = [at[kept[owners[kept] == number]] for number in range(len(self._pieces))]
+        self._count = len(first)
+        if self._count == self._most:
+            self._last_us = int(times[first[-1]])
+        return self._pieces, self._places, np.searchsorted(kept, first)
 
     def _near(self, times: Any) -> Any:
         """Return the rows before which fewer than ``most`` others stand by time alone."""

@@ -15,6 +15,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from enum import Enum
+from functools import cache
 from typing import Final
 
 import google_crc32c
@@ -101,20 +102,21 @@ class BadFrame(Exception):
 
 def decode(kind: FrameKind, payload: bytes, columns: Sequence[str] | None = None) -> pa.RecordBatch:
     """Decode a frame's payload, or only these columns, which come in the schema's order."""
-    schema = _SCHEMAS[kind]
     if columns is None:
-        return pa.ipc.read_record_batch(pa.py_buffer(payload), schema)
-    wanted = sorted(schema.get_field_index(name) for name in columns)
-    options = pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
-    return pa.ipc.open_stream(_SCHEMA_MESSAGES[kind] + payload, options=options).read_next_batch()
+        return pa.ipc.read_record_batch(pa.py_buffer(payload), _SCHEMAS[kind])
+    return pa.ipc.open_stream(_SCHEMA_MESSAGES[kind] + payload, options=_only(kind, tuple(columns))).read_next_batch()
 
 
 def decode_all(kind: FrameKind, payloads: Sequence[bytes], columns: Sequence[str]) -> pa.Table:
     """Decode these columns of many frames, one chunk a frame. The schema is looked at once for all of them."""
-    schema = _SCHEMAS[kind]
-    wanted = sorted(schema.get_field_index(name) for name in columns)
-    options = pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
-    return pa.ipc.open_stream(b"".join((_SCHEMA_MESSAGES[kind], *payloads)), options=options).read_all()
+    stream = b"".join((_SCHEMA_MESSAGES[kind], *payloads))
+    return pa.ipc.open_stream(stream, options=_only(kind, tuple(columns))).read_all()
+
+
+@cache
+def _only(kind: FrameKind, columns: tuple[str, ...]) -> pa.ipc.IpcReadOptions:
+    wanted = sorted(_SCHEMAS[kind].get_field_index(name) for name in columns)
+    return pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
 
 
 def encode(kind: FrameKind, batch: pa.RecordBatch) -> bytes:
