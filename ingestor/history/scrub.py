@@ -239,7 +239,11 @@ def unclaimed(directory: Path, state: log.LogState) -> Iterator[Path]:
 
 
 def _remove_orphans(directory: Path, state: log.LogState) -> int:
+    """Remove what no commit claims: data files, and the drafts of a writer that was killed, Delta's and ours."""
     count = 0
+    for draft in log.log_folder(directory).glob("*#*"):
+        draft.unlink()
+        count += 1
     for path in unclaimed(directory, state):
         if path.relative_to(directory).as_posix() not in state.removed:
             path.unlink()
