@@ -44,14 +44,11 @@ def snapshot(places_path: Path) -> Snapshot:
 
 
 def batches(frames_path: Path) -> Iterator[Batch]:
-    """Cut the frames, as the source does."""
+    """Cut frames as the source does. A batch is one coalesced frame, as Home Assistant sends under load if asked to."""
     with frames_path.open("rb") as file:
         while lines := list(islice(file, BATCH)):
-            events = [
-                bytes(piece.event) if isinstance(piece, Message) else piece
-                for line in lines
-                for piece in cut(line[:-1])
-            ]
+            pieces = cut(b"[" + b",".join(lines) + b"]")
+            events = [bytes(piece.event) if isinstance(piece, Message) else piece for piece in pieces]
             yield Batch(home="home", source="homeassistant", received_at_us=time.time_ns() // 1000, events=events)
 
 
