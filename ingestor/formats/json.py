@@ -46,9 +46,9 @@ def _column(table: Any, field: Any) -> list[Any]:
         return _local(column, table["utc_offset_s"])
     if pa.types.is_timestamp(field.type):
         return _texts(column, "Z")
-    values: list[Any] = column.to_pylist()
     if pa.types.is_float32(field.type):
-        return [None if value is None else round(value, 7) for value in values]
+        column = column.cast(pa.string()).cast(pa.float64())  # the number that its shortest text says
+    values: list[Any] = column.to_pylist()
     return values
 
 
