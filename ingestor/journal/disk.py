@@ -32,8 +32,8 @@ class Region(Protocol):
 class Disk(Protocol):
     """What the journal asks of a disk. Each call raises ``OSError`` when it did not happen."""
 
-    def make_directory(self, path: Path) -> None:
-        """Create the directory and its parents, mode 0700, durably. Harmless when it exists."""
+    def mkdir(self, path: Path) -> None:
+        """Create the directory, mode 0700. Harmless when it exists."""
         ...
 
     def open(self, path: Path, *, create: bool) -> int:
@@ -60,6 +60,10 @@ class Disk(Protocol):
         """Give the file another name, in one step, over what had it."""
         ...
 
+    def link(self, source: Path, target: Path) -> None:
+        """Give the file a second name."""
+        ...
+
     def unlink(self, path: Path) -> None:
         """Remove the name."""
         ...
@@ -76,13 +80,9 @@ class Disk(Protocol):
 class RealDisk:
     """The operating system's files."""
 
-    def make_directory(self, path: Path) -> None:
+    def mkdir(self, path: Path) -> None:
         """See ``Disk``."""
-        if path.is_dir():
-            return
-        self.make_directory(path.parent)
         path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-        self.fsync_dir(path.parent)
 
     def open(self, path: Path, *, create: bool) -> int:
         """See ``Disk``."""
@@ -111,6 +111,10 @@ class RealDisk:
         """See ``Disk``."""
         source.rename(target)
 
+    def link(self, source: Path, target: Path) -> None:
+        """See ``Disk``."""
+        os.link(source, target)
+
     def unlink(self, path: Path) -> None:
         """See ``Disk``."""
         path.unlink()
@@ -130,6 +134,14 @@ class RealDisk:
             return mmap.mmap(fd, size)
         finally:
             os.close(fd)
+
+
+def make_directory(disk: Disk, path: Path) -> None:
+    """Create the directory and its parents, durably. One that exists may be of a process killed before its sync."""
+    if not path.is_dir():
+        make_directory(disk, path.parent)
+        disk.mkdir(path)
+    disk.fsync_dir(path.parent)
 
 
 def create_whole(disk: Disk, path: Path, content: bytes) -> None:

@@ -85,7 +85,7 @@ def recover(directory: Path, *, shard: int) -> Found:
     last = chain[-1]
     if last.shard != shard:
         raise JournalError(str(directory), f"belongs to shard {last.shard}, not {shard}. Put it back in its place")
-    if marked and marked.segment > last.first_seq and marked.offset > HEADER_BYTES:
+    if marked and marked.epoch >= last.epoch and marked.segment > last.first_seq and marked.offset > HEADER_BYTES:
         raise segments.missing(directory, marked.segment - 1, marked.last_seq)
     path = segments.path_of(directory, last.first_seq)
     data = path.read_bytes()

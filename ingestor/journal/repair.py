@@ -6,7 +6,6 @@ it can be run again: a frame that was kept already is not kept twice.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Final
 from ingestor.errors import JournalError
 from ingestor.journal import frames, lock, segments
 from ingestor.journal import mark as marks
-from ingestor.journal.disk import Disk, RealDisk, failed
+from ingestor.journal.disk import Disk, RealDisk, failed, make_directory
 from ingestor.journal.frames import KIND_TALLY, Header, Tally
 from ingestor.journal.mark import MarkWriter
 from ingestor.journal.recovery import valid_frames
@@ -90,12 +89,14 @@ def _repair(directory: Path, shard: int, disk: Disk) -> Repaired:
         disk.close(fd)
     aside = _set_aside(directory, names, disk)
     disk.rename(draft, path)
+    disk.fsync_dir(directory)
     for name in names[1:]:
         disk.unlink(segments.path_of(directory, name))
     disk.fsync_dir(directory)
     mark = MarkWriter(directory, disk)
     mark.publish(segment=new.first_seq, offset=offset, last_seq=salvage.last_seq, epoch=new.epoch)
     mark.close()
+    _sync(directory / marks.NAME, disk)
     return Repaired(frames_kept=salvage.kept, lost=lost_before + salvage.lost, set_aside=aside)
 
 
@@ -157,10 +158,18 @@ def _header(directory: Path, name: int) -> Segment | None:
         return None
 
 
+def _sync(path: Path, disk: Disk) -> None:
+    fd = disk.open(path, create=False)
+    try:
+        disk.fdatasync(fd)
+    finally:
+        disk.close(fd)
+
+
 def _set_aside(directory: Path, names: list[int], disk: Disk) -> Path:
     """Give the old files a second name, out of the journal's way."""
     aside = directory / "damaged"
-    disk.make_directory(aside)
+    make_directory(disk, aside)
     for name in names:
         path = segments.path_of(directory, name)
         kept = aside / path.name
@@ -169,6 +178,6 @@ def _set_aside(directory: Path, names: list[int], disk: Disk) -> Path:
                 break
             kept = kept.with_name(kept.name + "~")
         else:
-            os.link(path, kept)
+            disk.link(path, kept)
     disk.fsync_dir(aside)
     return aside

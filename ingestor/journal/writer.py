@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ingestor.errors import JournalError, JournalFailed
 from ingestor.journal import frames, lock, segments
-from ingestor.journal.disk import Disk, RealDisk, failed
+from ingestor.journal.disk import Disk, RealDisk, failed, make_directory
 from ingestor.journal.frames import KIND_TALLY, FrameKind, Tally
 from ingestor.journal.mark import MarkWriter
 from ingestor.journal.recovery import Recovered, recover
@@ -67,7 +67,7 @@ class JournalWriter:
         """
         writer = cls(directory, segment_bytes=segment_bytes, clock=clock, disk=disk)
         try:
-            disk.make_directory(directory)
+            make_directory(disk, directory)
             writer._lock_fd = lock.acquire(directory, lock_timeout_s)
             writer._take_over(shard)
         except OSError as error:
@@ -115,13 +115,14 @@ class JournalWriter:
         """
         with self._commit_lock:
             self._check_usable()
-            with self._pending_lock:
-                group, self._pending, self._pending_bytes = self._pending, [], 0
-                last_seq, tally = self._pending_seq, self._pending_tally
-            if group:
-                self._write(b"".join(group))
-                self._durable_seq, self._durable_tally = last_seq, tally
-                self._publish()
+            with self._whole_or_never():
+                with self._pending_lock:
+                    group, self._pending, self._pending_bytes = self._pending, [], 0
+                    last_seq, tally = self._pending_seq, self._pending_tally
+                if group:
+                    self._write(b"".join(group))
+                    self._durable_seq, self._durable_tally = last_seq, tally
+                    self._publish()
 
     def close(self) -> None:
         """Commit what was appended, keep the tally, let others open the journal. Harmless the second time."""
@@ -194,21 +195,27 @@ class JournalWriter:
             last_seq=self._durable_seq,
             tally=self.tally,
         )
-        self._write(frame)
+        with self._whole_or_never():
+            self._write(frame)
 
-    def _write(self, group: bytes) -> None:
+    @contextmanager
+    def _whole_or_never(self) -> Iterator[None]:
+        """Fail for good whatever breaks a commit off: what it took to write is nowhere else."""
         path = segments.path_of(self._directory, self._segment.first_seq)
         try:
-            if self._offset >= self._segment_bytes and self._durable_seq > self._segment.follows:
-                self._begin(shard=self._segment.shard, previous=self._segment.first_seq)
-            self._disk.write(self._fd, group, self._offset)
-            self._disk.fdatasync(self._fd)
+            yield
         except OSError as error:
             self._failure = failed(path, error)
             raise self._failure from error
         except BaseException:
             self._failure = JournalFailed(str(path), "a commit was broken off. Start again")
             raise
+
+    def _write(self, group: bytes) -> None:
+        if self._offset >= self._segment_bytes and self._durable_seq > self._segment.follows:
+            self._begin(shard=self._segment.shard, previous=self._segment.first_seq)
+        self._disk.write(self._fd, group, self._offset)
+        self._disk.fdatasync(self._fd)
         self._offset += len(group)
 
     def _publish(self) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from functools import cache
 from pathlib import Path
+
+import pyarrow as pa
 
 from ingestor.journal import Frame, FrameKind, JournalReader, JournalWriter, Tally
 from ingestor.journal.disk import Disk, RealDisk
@@ -22,12 +25,9 @@ def open_writer(
 
 def put(writer: JournalWriter, first_seq: int, rows: int = 1, *, kind: FrameKind = FrameKind.QUARANTINED) -> None:
     """Append one frame of ``rows`` rows; the tally counts them."""
-    make = make_events if kind is FrameKind.EVENTS else make_quarantined
     before = writer.tally
     tally = Tally(received=before.received + rows, quarantined=before.quarantined + rows)
-    writer.append(
-        kind, make(rows, first_seq=first_seq), first_seq=first_seq, last_seq=first_seq + rows - 1, tally=tally
-    )
+    writer.append(kind, rows_of(kind, first_seq, rows), first_seq=first_seq, last_seq=first_seq + rows - 1, tally=tally)
 
 
 def fill(directory: Path, commits: list[list[int]], *, segment_bytes: int = BIG) -> None:
@@ -57,13 +57,19 @@ def seqs(frames: list[Frame]) -> list[int]:
     return [frame.first_seq for frame in frames]
 
 
+@cache
+def rows_of(kind: FrameKind, first_seq: int, rows: int) -> pa.RecordBatch:
+    """Give the rows that ``put`` appends under these seqs."""
+    make = make_events if kind is FrameKind.EVENTS else make_quarantined
+    return make(rows, first_seq=first_seq)
+
+
 def check(frames: list[Frame]) -> None:
     """Every frame holds exactly the rows that were appended under its seqs, and seqs rise."""
     last = 0
     for frame in frames:
-        make = make_events if frame.kind is FrameKind.EVENTS else make_quarantined
         assert frame.first_seq > last
-        assert frame.batch().equals(make(frame.rows, first_seq=frame.first_seq))
+        assert frame.batch().equals(rows_of(frame.kind, frame.first_seq, frame.rows))
         last = frame.last_seq
 
 

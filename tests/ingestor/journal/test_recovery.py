@@ -11,7 +11,7 @@ from ingestor.journal import FrameKind, JournalReader, JournalWriter, Tally
 from ingestor.journal.frames import parse_header
 from ingestor.journal.recovery import recover
 from ingestor.journal.segments import HEADER_BYTES
-from tests.ingestor.journal.disks import RememberingDisk
+from tests.chaos.model_disk import ModelDisk
 from tests.ingestor.journal.helpers import (
     check,
     copy,
@@ -231,7 +231,7 @@ def test_bytes_that_nobody_vouches_for_are_written_again(memory: Path) -> None:
     offset = writer._offset
     crash(writer)
 
-    disk = RememberingDisk("committed")
+    disk = ModelDisk(memory)
     writer = open_writer(memory / "j", disk=disk)
     assert disk.written[0] == (offset, group)
     assert seqs(read_all(memory / "j")) == [1, 2]
