@@ -173,7 +173,7 @@ def parse_header(data: bytes, at: int = 0) -> Header:
     if fields[:4] != MAGIC or google_crc32c.value(fields) != crc:
         raise BadFrame("the header does not match its checksum")
     _, version, kind, _, payload_bytes, rows, epoch, group_bytes, first_seq, last_seq, *tally = _HEADER.unpack(fields)
-    if version != FRAME_VERSION:
+    if version > FRAME_VERSION:
         raise JournalError(
             "a journal frame", f"was written by a newer version (format {version}). Install that version again"
         )

@@ -65,7 +65,7 @@ class Step:
 
 
 def work(data: str, deed: str) -> None:
-    """Do what is interrupted: move what is left in the journal, or merge what is in the table. Ends with a checkpoint."""
+    """Do what is interrupted: move what is left in the journal, or merge what is in the table. With a checkpoint."""
     from tests.chaos.history_world import move
 
     table = HistoryTable(history_of(Path(data)), compact_files=2, checkpoint_commits=1)
@@ -95,9 +95,7 @@ class Victims:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        self._server.wait(timeout=30)
+        self._server.communicate(timeout=30)
 
     def steps(self, deed: str) -> list[Step]:
         """List the calls of one whole deed that change something in the data directory, in order."""

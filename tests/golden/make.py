@@ -50,7 +50,7 @@ def make(directory: Path) -> None:
     metadata.set_cursor("reader", {0: 5, 1: 7})
     metadata.put("answer", 42)
     table = HistoryTable(directory / "history" / "events", compact_files=2, checkpoint_commits=4)
-    shards = [_Shard(directory / "journal" / str(number), number) for number in range(SHARDS)]
+    shards = [Shard(directory / "journal" / str(number), number) for number in range(SHARDS)]
     raws = events("2025.4.4")[: PARTS * PART_EVENTS]
     for part in range(PARTS):
         given = [*raws[part * PART_EVENTS : (part + 1) * PART_EVENTS], b'{"no": "event", "part": %d}' % part]
@@ -92,7 +92,7 @@ def move(table: HistoryTable, journals: Path, metadata: SqliteMetadata) -> int:
     return rows
 
 
-class _Shard:
+class Shard:
     """Doors 3 to 6, for one shard. Segments are so short that some are trimmed."""
 
     def __init__(self, directory: Path, number: int) -> None:
@@ -102,6 +102,7 @@ class _Shard:
         self._tally = Tally()
 
     def take(self, raws: list[bytes], metadata: SqliteMetadata, received_at_us: int) -> None:
+        """Journal what these events become, durably."""
         if not raws:
             return
         first_seq = metadata.lease_seqs(len(raws))
