@@ -1,4 +1,4 @@
-"""The lines of commands that tell their figures in a form of their own: peers, and a real home at its limit."""
+"""The lines of commands that tell their figures in a form of their own: peers, a real home at its limit, answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,18 @@ def lines_of(result: dict[str, Any]) -> list[Line]:
     given: list[Line] | None = result.get("headline")
     if given is not None:
         return given
-    return [*_peers(result.get("peers", [])), *_loads(result.get("loads", [])), *_ordeals(result.get("ordeals"))]
+    borrowed = [*_peers(result.get("peers", [])), *_loads(result.get("loads", [])), *_ordeals(result.get("ordeals"))]
+    return borrowed or _times(result, "")
+
+
+def _times(found: dict[str, Any], name: str) -> list[Line]:
+    """Give whatever has percentiles in milliseconds, under the names on the way to it."""
+    shares = [share for share in ("p50", "p99") if isinstance(found.get(share, found.get(f"{share}_ms")), int | float)]
+    lines = [line(f"{name}, {share}", found.get(share, found.get(f"{share}_ms")), "ms") for share in shares]
+    for key, value in found.items():
+        if isinstance(value, dict):
+            lines += _times(value, f"{name}, {key}" if name else key)
+    return lines
 
 
 def _peers(found: list[dict[str, Any]]) -> list[Line]:

@@ -60,7 +60,10 @@ async def by_http(keeper: Keeper) -> None:
 
 async def by_websocket(keeper: Keeper, url: str, token: str) -> None:
     """Subscribe to everything, and read."""
-    async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}/api/websocket", max_msg_size=0) as ws:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{url}/api/websocket", max_msg_size=0, decode_text=False) as ws,
+    ):
         await ws.receive()
         await ws.send_json({"type": "auth", "access_token": token})
         await ws.receive()
@@ -73,7 +76,7 @@ async def by_websocket(keeper: Keeper, url: str, token: str) -> None:
             if not reading.done():
                 reading.cancel()
             elif reading.result().type is aiohttp.WSMsgType.TEXT:
-                await keeper.keep(reading.result().data.encode())
+                await keeper.keep(reading.result().data)
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes:

@@ -20,6 +20,7 @@ from benchmarks.load.sample import sample
 from benchmarks.whole import phases, report
 from benchmarks.whole.asked import asked
 from benchmarks.whole.harness import Rig
+from benchmarks.whole.watch import memory_mb
 
 
 def arguments() -> argparse.Namespace:
@@ -58,8 +59,10 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
             connections=chosen.connections,
             body=chosen.body,
         )
+        start_mb = memory_mb(rig)
         phases.warm(rig, order)
         done = {"maximum": phases.maximum, "steady": phases.steady, "answers": asked}[chosen.phase](rig, order)
+        done["memory_mb"] = {"start": start_mb, **done["memory_mb"]}
         differences = rig.differences()
     named = {name: str(value) for name, value in vars(chosen).items() if value not in (None, False)}
     return {

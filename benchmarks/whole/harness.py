@@ -29,6 +29,7 @@ from ingestor.settings import Settings
 from ingestor.settings import load as load_settings
 from tests.support.product import Product
 
+_LOG_SHOWN = 4_000
 _ENDS_WITHIN_S = 30.0
 REST_LOOK_S = 2.0
 REST_WITHIN_S = 60.0
@@ -117,6 +118,8 @@ class Rig:
             )
             self.quiet_after_s = round(self._come_to_rest(), 1)
         except BaseException:
+            if self.product.log.exists():
+                print(self.product.log.read_text()[-_LOG_SHOWN:], file=sys.stderr)  # noqa: T201 - the data goes with it
             self.__exit__()
             raise
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.borrowed import lines_of
 from benchmarks.headline import Line, line, text
 
 _SYNC = "fdatasync"
@@ -26,7 +27,7 @@ def headline(phase: str, result: dict[str, Any]) -> list[Line]:
         lines += _latencies("arrival to visible in a query", result["query_ms"], base)
         lines += _latencies("arrival to a live subscriber", result["stream_ms"], base)
     if phase == "answers":
-        lines += result["answers"].get("headline", [])
+        lines += lines_of(result["answers"])
     if result.get("answers_ms", {}).get("count"):
         lines += _latencies("POST to its answer", result["answers_ms"], base)
     if "us_per_event" in result:
@@ -36,8 +37,8 @@ def headline(phase: str, result: dict[str, Any]) -> list[Line]:
     lines += [
         line("processor of the product", result["used"]["product_cores"], "cores"),
         line("processor of the load", result["used"]["load_cores"], "cores"),
-        line("memory before (PSS)", memory["before"], "MB"),
-        line("memory after (PSS)", memory["after"], "MB"),
+        line("memory at start (PSS)", memory["start"], "MB"),
+        line("memory at the end (PSS)", memory["after"], "MB"),
     ]
     return lines
 

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import table
 from benchmarks.__main__ import House
+from benchmarks.borrowed import lines_of
 from benchmarks.figures import FIGURES, Figure, Step, named
 from benchmarks.headline import line
 from benchmarks.state import State
@@ -96,3 +97,18 @@ def test_figures_have_names_of_their_own_and_known_ones_only() -> None:
     assert len(set(names)) == len(names)
     with pytest.raises(SystemExit, match="maximum"):
         named(["nothing"])
+
+
+def test_figures_in_another_form_are_lines_too() -> None:
+    """What peers, a real home and answers say stands in the same table; a command's own lines go before."""
+    peers = {"peers": [{"name": "a", "safety": "s", "cpu_us": 2.0, "events_a_second": 9, "bytes_each": 5.0}] * 2}
+    assert [one["name"] for one in lines_of(peers)][:2] == ["a (s): processor", "a (s): taken"]
+    row = {"way": "all events", "recorder": False, "load": "as fast as it goes", "rate": 100, "fired": 8, "arrived": 6}
+    arrived = lines_of({"loads": [row], "ordeals": [{"held": True}]})[1]
+    assert (arrived["name"], arrived["value"]) == ("all events, recorder off: arrived of them", 75.0)
+    times = lines_of({"questions": {"one entity": {"p50": 4.0, "p99": 8.0, "count": 3}}})
+    assert [(one["name"], one["value"]) for one in times] == [
+        ("questions, one entity, p50", 4.0),
+        ("questions, one entity, p99", 8.0),
+    ]
+    assert lines_of({"headline": [], **peers}) == []
