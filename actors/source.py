@@ -12,6 +12,7 @@ import structlog
 from actors import handles
 from actors.intake import Intake
 from actors.opening import Opening
+from ingestor.errors import IngestorError
 from ingestor.graph.snapshot import Snapshot
 from ingestor.metadata import SqliteMetadata
 from ingestor.settings import Settings
@@ -75,6 +76,9 @@ class Source:
         """Stop reading, and return once everything read is on disk (or after a few seconds, saying what was not)."""
         if self._source is None or self._intake is None or self._reading is None:
             return
+        if self._alive is not None:
+            self._alive.cancel()
+        watched_until_us = _now_us()
         await self._source.stop()
         try:
             async with asyncio.timeout(DRAIN_S):
@@ -82,10 +86,9 @@ class Source:
                 await self._intake.drain()
         except TimeoutError:
             log.warning("source.drain_incomplete", home=self._home, in_flight=self._intake.flow.in_flight)
-        if self._alive is not None:
-            self._alive.cancel()
+            return
         if self._source.live:
-            await asyncio.to_thread(self._note_alive)
+            await asyncio.to_thread(self._note_alive, watched_until_us)
 
     async def status(self) -> dict[str, Any]:
         """Tell how the home is read, and the account of its events since this process began."""
@@ -141,14 +144,22 @@ class Source:
             await asyncio.to_thread(self._metadata.close_gap, item.gap_id, item.to_us)
 
     async def _stay_alive(self) -> None:
-        """Write down, every few seconds, that the home is watched: a killed process leaves a gap from there on."""
-        while True:
-            await asyncio.sleep(ALIVE_EVERY_S)
-            if self._source.live and self._source.health.state == "connected":
-                await asyncio.to_thread(self._note_alive)
+        """Write down, every few seconds, until when the home was watched: a killed process leaves a gap from there on.
 
-    def _note_alive(self) -> None:
-        self._metadata.put(f"alive.{self._home}", _now_us())
+        That is the time of the look before this one, and only once all that was read since then is on disk.
+        """
+        while True:
+            looked_us = _now_us()
+            await asyncio.sleep(ALIVE_EVERY_S)
+            if self._intake is not None and self._source.live and self._source.health.state == "connected":
+                await self._intake.drain()
+                try:
+                    await asyncio.to_thread(self._note_alive, looked_us)
+                except IngestorError as error:
+                    log.warning("source.not_noted_alive", home=self._home, error=str(error))
+
+    def _note_alive(self, watched_until_us: int) -> None:
+        self._metadata.put(f"alive.{self._home}", watched_until_us)
 
     def _reopen_gap(self) -> None:
         """Have the source close, at its first subscription, what an earlier run left open, and the span between."""

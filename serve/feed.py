@@ -56,7 +56,11 @@ class Listener:
 
 
 class Feed:
-    """Keeps the subscription alive while anybody listens."""
+    """Keeps the subscription alive while anybody listens.
+
+    What was journaled while there was no subscription is in the history, and whoever has looked there before the Hub
+    said that there is one again looks once more.
+    """
 
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
@@ -75,10 +79,15 @@ class Feed:
 
     async def _pump(self) -> None:
         while self._listeners:
+            subscribed = False
             try:
                 async for news in handles.hub().stream("subscribe"):
                     for listener in list(self._listeners):
-                        listener.push(news)
+                        if subscribed:
+                            listener.push(news)
+                        else:
+                            listener.fall_behind()
+                    subscribed = True
                     if not self._listeners:
                         break
             except (IngestorError, RayError) as error:

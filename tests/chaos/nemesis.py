@@ -37,7 +37,7 @@ VICTIMS: Final[dict[str, int]] = {
     "ray::Historian": 5,
     "ray::Graph": 2,
     "ray::Hub": 2,
-    "ray::Gate": 3,
+    "ray::Lane": 3,
     "ray::Source": 2,
     "ray::Supervisor": 1,
     "ray::ServeReplica:questions": 2,

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -204,8 +205,10 @@ def replicas_die_while_everybody_asks(attack: Attack) -> None:
         for title in ("ray::ServeReplica:streams", "ray::ServeReplica:questions"):
             attack.nemesis.kill(title)
             attack.recover()
+    with ThreadPoolExecutor(STREAMS) as pool:
+        for verdict in pool.map(lambda follower: follower.judge(attack.ledger), followers):
+            attack.judge(verdict)
     for follower in followers:
-        attack.judge(follower.judge(attack.ledger))
         if not follower.resumed:
             attack.complaints.append("void: a stream outlived its replica")
     end.set()

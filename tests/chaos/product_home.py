@@ -57,6 +57,14 @@ class WatchedHome:
 
         self.run(begin())
 
+    def burst(self, count: int) -> None:
+        """Fire so many in one tick."""
+
+        async def burst() -> None:
+            self.fake.emit([self._event() for _ in range(count)])
+
+        self.run(burst())
+
     def end(self) -> None:
         """Fire no more."""
 
@@ -143,7 +151,9 @@ def judge_home(
     for number, at_us in enumerate(fired_us):
         told = any(begin <= at_us and (end is None or at_us <= end) for begin, end in spans)
         if number not in seen and not told:
-            verdict.note("missing", example=f"state {number}, fired {_text(at_us)}, in no gap")
+            near = min(spans, key=lambda span: min(abs(span[0] - at_us), abs((span[1] or at_us) - at_us)), default=None)
+            told_near = f"the nearest gap is {_text(near[0])} to {_text(near[1] or 0)}" if near else "there is no gap"
+            verdict.note("missing", example=f"state {number}, fired {_text(at_us)}; {told_near}")
     return verdict
 
 

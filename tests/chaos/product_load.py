@@ -33,12 +33,12 @@ class Load:
     """``LANES`` threads of ``batch`` events a request, together ``rate`` events a second, or as fast as it goes if 0.
 
     The lanes use the ``ports`` in turn. ``answers`` counts status codes (0: no answer), ``latencies_s`` holds the times
-    of the accepted requests.
+    of the accepted requests. ``retry_after_at_most_s``: how long a lane heeds ``Retry-After``.
     """
 
     def __init__(self, ports: Sequence[int], ledger: Ledger, *, batch: int = 250, rate: float = 0.0) -> None:
         self._ports, self._ledger, self._batch = ports, ledger, batch
-        self.rate = rate
+        self.rate, self.retry_after_at_most_s = rate, RETRY_AFTER_AT_MOST_S
         self.answers: Counter[int] = Counter()
         self.latencies_s: list[float] = []
         self.retry_after: Counter[str] = Counter()
@@ -136,7 +136,7 @@ class Load:
             said = answer.headers.get("Retry-After", "")
             self.retry_after[said] += 1
             with suppress(ValueError):
-                wait_s = min(float(said), RETRY_AFTER_AT_MOST_S)
+                wait_s = min(float(said), self.retry_after_at_most_s)
         time.sleep(wait_s)
         return False
 
