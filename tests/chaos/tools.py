@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Final
 
 #: Program -> the package that brings it.
-TEST: Final = {"strace": "strace"}
+TEST: Final = {"strace": "strace", "faketime": "faketime"}
 CHAOS: Final = {**TEST, "mkfs.ext4": "e2fsprogs", "prlimit": "util-linux"}
 
 
