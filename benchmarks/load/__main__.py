@@ -35,7 +35,7 @@ class Bringer:
     def __init__(self, homes: list[Home], *, pooled: int = POOLED) -> None:
         self.fakes = [fake_of(home) for home in homes]
         self._firing = [
-            Firing(home, fake, events=pooled // len(homes), seed=number)
+            Firing(home, fake, homes=len(homes), events=pooled, seed=number)
             for number, (home, fake) in enumerate(zip(homes, self.fakes, strict=True))
         ]
         self._posting = Posting(homes[0], events=pooled, seed=1000)
@@ -49,7 +49,7 @@ class Bringer:
             stop, cpu_s = Stop(order.seconds), time.process_time()
             work = asyncio.to_thread(self._posting.fire, pools, order, stop)
         else:
-            made = [firing.pool(order, len(self._firing)) for firing in self._firing]
+            made = [firing.pool(order) for firing in self._firing]
             stop, cpu_s = Stop(order.seconds), time.process_time()
             work = asyncio.gather(*(one.fire(pool, order, stop) for one, pool in zip(self._firing, made, strict=True)))
         watch = asyncio.create_task(_until(stop_when, stop))

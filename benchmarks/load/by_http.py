@@ -14,7 +14,7 @@ from typing import Final
 
 from benchmarks.load.blocks import Block, Pool, Wrapping
 from benchmarks.load.home import Home
-from benchmarks.load.pace import PROBED, TICK_S, Order, Sent, Stop
+from benchmarks.load.pace import PROBED, Order, Sent, Stop
 
 PATH: Final = "/api/v1/events?home=home"
 _ANSWER_WITHIN_S: Final = 120.0
@@ -75,8 +75,8 @@ class _Bridge:
         if order.rate is None:
             most = min(self._pool.blocks, max(1, order.body // self._pool.block))
             return [self._pool.next(time.time_ns() // 1000) for _ in range(most)]
-        tick = self._number + order.connections * len(sent.answers_ms)
-        early_s = sent.began_s + tick * TICK_S["http"] - time.monotonic()
+        turn = self._number + order.connections * len(sent.answers_ms)
+        early_s = sent.began_s + turn * self._pool.block / order.rate - time.monotonic()
         sent.late_s = max(sent.late_s, -early_s)
         self._stop.wait(early_s)
         return [self._pool.next(time.time_ns() // 1000)]

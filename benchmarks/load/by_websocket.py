@@ -11,7 +11,7 @@ import time
 
 from benchmarks.load.blocks import Pool, coalesced
 from benchmarks.load.home import Home
-from benchmarks.load.pace import PROBED, TICK_S, Order, Sent, Stop
+from benchmarks.load.pace import PROBED, Order, Sent, Stop
 from tests.support.fake_home import FakeHome, recorded_answers
 
 
@@ -22,16 +22,17 @@ def fake_of(home: Home) -> FakeHome:
 
 
 class Firing:
-    """One home's pool for each size of block, kept from one stretch to the next."""
+    """One of so many homes that share a rate. Keeps a pool for each size of block from one stretch to the next."""
 
-    def __init__(self, home: Home, fake: FakeHome, *, events: int, seed: int) -> None:
-        self._home, self._fake, self._events, self._seed = home, fake, events, seed
+    def __init__(self, home: Home, fake: FakeHome, *, homes: int, events: int, seed: int) -> None:
+        self._home, self._fake, self._homes = home, fake, homes
+        self._events, self._seed = events // homes, seed
         self._pools: dict[tuple[int, int], Pool] = {}
 
-    def pool(self, order: Order, homes: int) -> Pool:
-        """Give the pool for an order that is shared by so many homes."""
+    def pool(self, order: Order) -> Pool:
+        """Give the pool for an order."""
         subscription = next(number for number, kind in self._fake.clients[-1].subscriptions.items() if kind is None)
-        block = max(1, order.block // homes) if order.rate else order.block
+        block = max(1, order.block // self._homes) if order.rate else order.block
         if (block, subscription) not in self._pools:
             self._pools[block, subscription] = Pool(
                 self._home,
@@ -47,13 +48,11 @@ class Firing:
     async def fire(self, pool: Pool, order: Order, stop: Stop) -> Sent:
         """Send until told to stop. ``late_s`` is by how much the worst block missed its time."""
         sent = Sent(began_s=time.monotonic())
-        tick_s, ticks = TICK_S["websocket"], 0
         while not stop:
             if order.rate is not None:
-                early_s = sent.began_s + ticks * tick_s - time.monotonic()
+                early_s = sent.began_s + sent.sent * self._homes / order.rate - time.monotonic()
                 sent.late_s = max(sent.late_s, -early_s)
                 await asyncio.sleep(max(0.0, early_s))
-                ticks += 1
             now_us = time.time_ns() // 1000
             block = pool.next(now_us)
             await self._fake.send_frames([bytes(block.text)])

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 Way = Literal["websocket", "http"]
 
-#: How long a paced block takes to come together, by way. A body of HTTP is what a bridge gathers in that time.
+#: How long a paced block takes to come together, by way. A body of HTTP is what bridges gather in that time.
 TICK_S: Final[dict[Way, float]] = {"websocket": 0.01, "http": 0.02}
 #: Events of a block when nothing but the reader sets the pace.
 FULL_BLOCK: Final = 500

@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=10_000, help="events a second, of steady and answers")
     parser.add_argument("--entities", type=int, default=5_000)
     parser.add_argument("--homes", type=int, default=1, help="Home Assistants that share the entities")
-    parser.add_argument("--connections", type=int, default=4, help="of HTTP, each with one body in flight")
+    parser.add_argument("--connections", type=int, help="of HTTP, each with one body in flight (4, paced 12)")
     parser.add_argument("--body", type=int, default=1_000, help="events in a body of HTTP at full speed")
     parser.add_argument("--shards", type=int, help="other than the product's own default")
     parser.add_argument("--history", type=Path, help="data directory to begin with a copy of")
@@ -56,7 +56,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
             rate=rate,
             seconds=chosen.seconds,
             port=rig.ingest_port,
-            connections=chosen.connections,
+            connections=chosen.connections or (4 if rate is None else 12),
             body=chosen.body,
         )
         start_mb = memory_mb(rig)

@@ -22,6 +22,7 @@ def headline(phase: str, result: dict[str, Any]) -> list[Line]:
             line("behind the history table at the end", result["account"]["not_yet_in_table"], "events"),
         ]
     if phase != "maximum":
+        lines.append(line("rate that was held", result["events_per_s"], "events/s"))
         lines += _latencies("arrival to journaled", result["journaled_ms"], base)
     if phase == "steady":
         lines += _latencies("arrival to visible in a query", result["query_ms"], base)
