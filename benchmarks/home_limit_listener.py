@@ -19,7 +19,8 @@ import msgspec
 from benchmarks.home_limit_home import ENTITIES, DrivenHome
 from ingestor.sources.homeassistant.frames import Message, cut
 
-SETTLED_S = 0.4
+SETTLED_S = 0.3
+GIVEN_UP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +63,15 @@ class Heard:
 
     changes: int = 0
     size_bytes: int = 0
+    lost: bool = False
     thrown_out: list[int | None] = field(default_factory=list)
 
-    async def settle(self) -> None:
-        """Wait until nothing came for a moment."""
-        changes = -1
-        while changes != self.changes:
-            changes = self.changes
+    async def settle(self, expected: int) -> None:
+        """Wait for so many changes; for less, once a connection was lost or nothing came for long."""
+        before, quiet_s = -1, 0.0
+        while self.changes < expected and quiet_s < (SETTLED_S if self.lost else GIVEN_UP_S):
+            quiet_s = quiet_s + SETTLED_S if before == self.changes else 0.0
+            before = self.changes
             await asyncio.sleep(SETTLED_S)
 
     def note(self, frame: bytes, number: int, *, compressed: bool) -> None:
@@ -93,7 +96,7 @@ async def listening(way: Way, driven: DrivenHome) -> AsyncIterator[Heard]:
         ]
         sockets = [await _subscribed(http, way, driven, part) for part in parts]
         tasks = [asyncio.create_task(_listen(ws, way, number, heard)) for ws, number in sockets]
-        await heard.settle()
+        await asyncio.sleep(SETTLED_S)
         heard.changes = heard.size_bytes = 0
         try:
             yield heard
@@ -127,3 +130,4 @@ async def _listen(ws: aiohttp.ClientWebSocketResponse[Any], way: Way, number: in
     compressed = way.command["type"] == "subscribe_entities"
     async for message in ws:
         heard.note(message.data.encode(), number, compressed=compressed)
+    heard.lost = True

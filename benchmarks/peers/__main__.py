@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -175,6 +176,7 @@ def main() -> int:
     parser.add_argument("--recorder-events", type=int, default=15_000, help="of these, how many for the recorder")
     parser.add_argument("--runs", type=int, default=5)
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that homes end and folders go
     peers, missing = engines()
     ours = Peer(name="ours", safety="fdatasync a batch", run=module("ours", Path(sys.executable)))
     peers = [ours, *peers, *recorders(asked.recorder_events, missing)]
