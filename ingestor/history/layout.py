@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 
 from ingestor.event import SCHEMA
 from ingestor.history.disk import digest_of, make_folder, write_whole
+from ingestor.history.order import sorted_rows
 
-ROW_GROUP_ROWS = 32_768
-PAGE_ROWS = 2_048
+ROW_GROUP_ROWS = 8_192
+PAGE_ROWS = 8_192
 COMPRESSION_LEVEL = 3
 FALSE_POSITIVE_RATE = 0.01
 
@@ -31,6 +32,26 @@ ROW_SCHEMA = pa.schema([*SCHEMA, pa.field("shard", pa.int16(), nullable=False)])
 #: A row as the table shows it.
 TABLE_SCHEMA = pa.schema([*ROW_SCHEMA, pa.field("date", pa.string(), nullable=False)])
 
+#: Columns whose bounds are kept for each row group: those a question may filter by.
+_BOUNDED = [
+    "seq",
+    "shard",
+    "time_fired",
+    "home",
+    "source",
+    "event_type",
+    "kind",
+    "entity_id",
+    "domain",
+    "device_id",
+    "area_id",
+    "floor_id",
+    "integration",
+    "context_id",
+    "user_id",
+    "origin",
+    "cause",
+]
 _RISING = ("seq", "time_fired", "received_at", "journaled_at", "last_changed", "last_updated", "local_time")
 _ENCODING = dict.fromkeys(_RISING, "DELTA_BINARY_PACKED") | {"context_id": "DELTA_BYTE_ARRAY"}
 _UNIQUE = {*_ENCODING, "event_id"}
@@ -119,7 +140,7 @@ def dates_of(rows: Any) -> Any:
 
 def write_file(directory: Path, date: str, rows: Any) -> DataFile:
     """Write rows of one date (``ROW_SCHEMA``) as one file. On return the file and its name are on disk."""
-    rows = rows.sort_by([("entity_id", "ascending"), ("time_fired", "ascending"), ("seq", "ascending")])
+    rows = sorted_rows(rows)
     content = encode(rows)
     seqs, times = pc.min_max(rows["seq"]).as_py(), pc.min_max(rows["time_fired"].cast(pa.int64())).as_py()
     entities = pc.min_max(rows["entity_id"]).as_py()
@@ -151,13 +172,9 @@ def encode(rows: Any) -> memoryview:
         column_encoding=_ENCODING,
         write_page_index=True,
         write_page_checksum=True,
+        write_statistics=_BOUNDED,
         max_rows_per_page=PAGE_ROWS,
         bloom_filter_options={"event_id": {"ndv": min(len(rows), ROW_GROUP_ROWS), "fpp": FALSE_POSITIVE_RATE}},
     ) as writer:
         writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
     return memoryview(sink.getvalue())
-
-
-def decode(content: bytes) -> Any:
-    """Return the rows of a file, page checksums verified."""
-    return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True).read()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ingestor.errors import HistoryCorrupt, HistoryError
 from ingestor.history import log
-from ingestor.history.disk import digest_of, digest_of_file, sync, write_whole
+from ingestor.history.disk import digest_of_file, sync, write_whole
 from ingestor.history.layout import DataFile
 from ingestor.history.log import RESTORE
 from ingestor.history.mark import Mark, mark_path, read_mark, write_mark
@@ -219,16 +219,10 @@ def _digest_damage(directory: Path, file: DataFile) -> Damage | None:
     return None
 
 
-def read_sound(directory: Path, file: DataFile) -> bytes:
-    """Return a file's content. Raises ``HistoryCorrupt`` if a bit of it has changed."""
-    path = directory / file.path
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise HistoryCorrupt(str(path), f"is missing. {RESTORE}") from None
-    if digest_of(content) != file.digest:
-        raise HistoryCorrupt(str(path), f"was altered after it was written: its digest differs. {RESTORE}")
-    return content
+def check(directory: Path, file: DataFile) -> None:
+    """Raise ``HistoryCorrupt`` if a bit of the file has changed, or it is gone."""
+    if damage := _size_damage(directory, file) or _digest_damage(directory, file):
+        raise HistoryCorrupt(damage.path, f"{damage.fault}. {RESTORE}")
 
 
 def unclaimed(directory: Path, state: log.LogState) -> Iterator[Path]:

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,12 @@ from ingestor.history import compact, log, scrub
 from ingestor.history.disk import make_folder, sync
 from ingestor.history.engine import Engine
 from ingestor.history.fresh import KNOWN_SEQS, only_new
-from ingestor.history.layout import ROW_SCHEMA, DataFile, dates_of, decode, write_file
+from ingestor.history.layout import ROW_SCHEMA, DataFile, dates_of, write_file
 from ingestor.history.mark import own_folder, read_mark, write_mark
+from ingestor.history.merge import Merge
 from ingestor.history.recall import Recall, recall
 
-FILE_ROWS = 65_536
+FILE_ROWS = 131_072
 COMPACT_FILES = 20
 #: delta-rs reads all commits since the last checkpoint at each commit: 100 of them cost 70 ms.
 CHECKPOINT_COMMITS = 25
@@ -71,6 +72,8 @@ class HistoryTable:
         self._known_seqs = known_seqs
         self._one_at_a_time = threading.RLock()
         self._unsure: str | None = None
+        self._merge: Merge | None = None
+        self._merged: dict[str, DataFile] = {}
         from ingestor.history import commit
 
         make_folder(own_folder(directory))
@@ -132,20 +135,20 @@ class HistoryTable:
                 self._commit(added, [], marks, changed=True)
             return Appended(rows=len(rows), duplicates=len(given) - len(rows))
 
-    def compact(self) -> int:
-        """Merge small files of each date with more than ``compact_files`` of them. Returns how many were merged away.
+    def compact(self, *, steps: int | None = None) -> int:
+        """Merge files of each date that has many; see ``compact``. Returns how many were merged away.
 
-        A date that is over is merged to the last once nothing came for an hour. Answers are the same before, during
-        and after; merged files stay until ``vacuum``.
+        A step writes one file and holds the lock as long as that takes; without ``steps`` everything is merged.
+        Answers are the same before, during and after; merged files stay until ``vacuum``.
         """
-        merged = 0
+        merged, done = 0, 0
         with self._one_at_a_time:
             self._refuse_unsure()
-            for group in compact.groups(self.files(), self._directory, self._clock(), self._compact_files):
-                rows = pa.concat_tables([decode(scrub.read_sound(self._directory, file)) for file in group])
-                added = write_file(self._directory, group[0].date, rows)
-                self._commit([added], list(group), {}, changed=False)
-                merged += len(group)
+            while steps is None or done < steps:
+                self._merge = self._merge or self._next_merge()
+                if self._merge is None:
+                    break
+                merged, done = merged + self._go_on(self._merge), done + 1
         return merged
 
     def vacuum(self, *, older_than_s: float) -> int:
@@ -175,16 +178,36 @@ class HistoryTable:
         """Give a shard its memory: see ``ingestor.history.recall``."""
         return recall(self._engine, list(self._state.files.values()), wanted, ids=ids)
 
-    def _parts(self, rows: Any) -> list[tuple[str, Any]]:
+    def _parts(self, rows: Any) -> Iterator[tuple[str, Any]]:
         """Cut rows by date, and a date's rows in time order into files that are not large."""
-        parts = []
+        if not len(rows):
+            return
         dates = dates_of(rows)
-        for date in pc.unique(dates).to_pylist():
-            part = rows.filter(pc.equal(dates, date))
+        named = pc.unique(dates).to_pylist()
+        for date in named:
+            part = rows if len(named) == 1 else rows.filter(pc.equal(dates, pa.scalar(date)))
             if len(part) > self._file_rows:
-                part = part.sort_by([("time_fired", "ascending")])
-            parts += [(date, part.slice(at, self._file_rows)) for at in range(0, len(part), self._file_rows)]
-        return parts
+                part = part.take(pc.sort_indices(part["time_fired"]))
+            for at in range(0, len(part), self._file_rows):
+                yield date, part.slice(at, self._file_rows)
+
+    def _next_merge(self) -> Merge | None:
+        self._merged = {}
+        group = next(compact.groups(self.files(), self._directory, self._clock(), self._compact_files), None)
+        return None if group is None else Merge(self._directory, group, file_rows=compact.TARGET_ROWS)
+
+    def _go_on(self, merge: Merge) -> int:
+        """Write one more file of a merge; the last one is the moment at which all of them are in the table."""
+        self._merge = None
+        rows = merge.next()
+        added = write_file(self._directory, merge.files[0].date, rows)
+        self._merged[added.path] = added
+        if not merge.is_over:
+            self._merge = merge
+            return 0
+        self._commit(list(self._merged.values()), merge.files, {}, changed=False)
+        self._merged = {}
+        return len(merge.files)
 
     def _commit(
         self, added: list[DataFile], removed: list[DataFile], marks: Mapping[int, int], *, changed: bool
@@ -252,8 +275,7 @@ def _by_shard(batches: Batches, watermarks: Mapping[int, int]) -> Mapping[int, S
 def _beyond(batches: Sequence[Any], shard: int, watermark: int | None) -> Any:
     """Return the batches as one table of ``ROW_SCHEMA``, without what the watermark says is in the table."""
     rows = pa.Table.from_batches([batch.cast(SCHEMA) for batch in batches], schema=SCHEMA)
-    if watermark is not None and len(rows):
-        rows = rows.filter(pc.greater(rows["seq"], watermark))
-    return rows.append_column(ROW_SCHEMA.field("shard"), pa.repeat(pa.scalar(shard, pa.int16()), len(rows))).cast(
-        ROW_SCHEMA
-    )
+    if watermark is not None and len(rows) and pc.min(rows["seq"]).as_py() <= watermark:
+        rows = rows.filter(pc.greater(rows["seq"], pa.scalar(watermark)))
+    numbers = pa.repeat(pa.scalar(shard, pa.int16()), len(rows))
+    return pa.Table.from_arrays([*rows.columns, numbers], schema=ROW_SCHEMA)
