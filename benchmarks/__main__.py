@@ -11,6 +11,7 @@ import argparse
 import ctypes
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,8 +65,7 @@ class House:
     def _run(self, step: Step) -> dict[str, Any] | None:
         """Run a step's command. ``None`` when it gave no result."""
         if step.before and not Path(step.before[0]).exists():
-            _say(f"  first: python -m {' '.join(step.before[1:])}")
-            if _command(step.before[1:])[0]:
+            if not _make(Path(step.before[0]), step.before[1:]):
                 return None
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "result.json"
@@ -110,6 +110,19 @@ def _command(words: tuple[str, ...]) -> tuple[int, str]:
     return process.returncode, said
 
 
+def _make(path: Path, words: tuple[str, ...]) -> bool:
+    """Make what a step needs. It gets its name only when it is whole, for this may be killed too."""
+    new = path.with_name(f"{path.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    _say(f"  first: python -m {' '.join(words)}")
+    code, said = _command(tuple(str(new) if word == str(path) else word for word in words))
+    if code:
+        _say(f"{said}  it was not made: the command ended with {code}")
+        return False
+    new.rename(path)
+    return True
+
+
 def _end_with_parent() -> None:
     """Ask the kernel for a SIGTERM when the parent dies."""
     if sys.platform == "linux":
@@ -123,8 +136,16 @@ def main() -> int:
     )
     parser.add_argument("--full", action="store_true", help="the published figures, resumable")
     parser.add_argument("--only", nargs="+", default=[], metavar="FIGURE", help="only these")
-    parser.add_argument("--again", nargs="+", default=[], metavar="FIGURE", help="measure these anew")
-    parser.add_argument("--anew", action="store_true", help="measure everything anew")
+    parser.add_argument(
+        "--again",
+        nargs="+",
+        default=[],
+        metavar="FIGURE",
+        help="measure these anew; to go on after a stop, leave it out",
+    )
+    parser.add_argument(
+        "--anew", action="store_true", help="measure everything anew; to go on after a stop, leave it out"
+    )
     parser.add_argument("--minutes", type=float, help="begin no step after so many (short: 9)")
     parser.add_argument("--json", type=Path, help="state file and result (.cache/benchmarks/full.json or short.json)")
     parser.add_argument("--write", action="store_true", help="write the table into benchmarks/README.md")

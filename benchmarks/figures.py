@@ -19,7 +19,7 @@ EFFORT: Final = ("processor time of the product", "acknowledged, on disk and que
 class Step:
     """One column of a figure's table: a module and its arguments; the house adds ``--json FILE``.
 
-    ``before``: a command that is run once, if the path it makes is not there.
+    ``before``: a path that it needs, and the command that makes it where it is not there.
     """
 
     name: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,16 +24,15 @@ import psutil
 from actors.cluster import free_ports
 from benchmarks.load.pace import Order
 from benchmarks.machine import CACHE, ROOT
+from benchmarks.whole.leftovers import own, sweep
 from ingestor.settings import Settings
 from ingestor.settings import load as load_settings
 from tests.support.product import Product
 
 _LOG_SHOWN = 4_000
-_ENDS_WITHIN_S = 30.0
 REST_LOOK_S = 2.0
 REST_WITHIN_S = 60.0
 RESTING_CORES = 0.4
-_OWNERS = "owners.json"
 
 
 class Load:
@@ -93,8 +91,9 @@ class Rig:
         keep: bool = False,
     ) -> None:
         CACHE.mkdir(parents=True, exist_ok=True)
-        sweep()
+        sweep(CACHE)
         self.directory = Path(tempfile.mkdtemp(prefix="run-", dir=CACHE))
+        own(self.directory)
         self._keep, self.entities = keep, entities
         self.load = Load(entities=entities, homes=homes)
         environment = _homes(self.load.homes) | {"HA_INGESTOR_HISTORY__COMMIT_S": ""}
@@ -110,7 +109,6 @@ class Rig:
     def __enter__(self) -> Self:
         try:
             self.start_s = round(self.product.start(), 1)
-            self._remember()
             self.product.wait_until(
                 lambda now: now["counts"]["received"] >= self.entities and now["counts"]["in_flight"] == 0,
                 within_s=180,
@@ -148,11 +146,6 @@ class Rig:
                 spent += times.user + times.system
         return spent
 
-    def _remember(self) -> None:
-        """Write down which processes are this run's, for ``sweep``."""
-        ours = [psutil.Process(), self.product.family()[0]]
-        (self.directory / _OWNERS).write_text(json.dumps([[each.pid, each.create_time()] for each in ours]))
-
     @property
     def ingest_port(self) -> int:
         """Where events are posted: the ingest listener, or the API where there is none."""
@@ -168,28 +161,6 @@ def differing(environment: Mapping[str, str]) -> dict[str, str]:
     fresh = _flat(Settings().model_dump(mode="json"))
     here = _flat(load_settings(environment=environment).model_dump(mode="json"))
     return {name: f"{value} (else {fresh.get(name)})" for name, value in here.items() if fresh.get(name) != value}
-
-
-def sweep() -> None:
-    """End what a run left behind that was killed itself: its product, by the id it wrote down, and its data."""
-    for path in CACHE.glob(f"run-*/{_OWNERS}"):
-        owner, product = (_alive(*each) for each in json.loads(path.read_text()))
-        if owner is not None:
-            continue
-        if product is not None:
-            family = [product, *product.children(recursive=True)]
-            product.send_signal(signal.SIGINT)
-            for left in psutil.wait_procs(family, timeout=_ENDS_WITHIN_S)[1]:
-                left.kill()
-        shutil.rmtree(path.parent, ignore_errors=True)
-
-
-def _alive(pid: int, created_s: float) -> psutil.Process | None:
-    try:
-        process = psutil.Process(pid)
-    except psutil.NoSuchProcess:
-        return None
-    return process if process.create_time() == created_s else None
 
 
 def copy_history(source: Path, target: Path) -> None:

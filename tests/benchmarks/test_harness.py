@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
-import pytest
 
 from benchmarks import machine
-from benchmarks.whole import harness
+from benchmarks.whole import harness, leftovers
 from ingestor.settings import Settings
 
 
@@ -42,27 +40,29 @@ def test_a_copied_history_shares_its_parquet_and_nothing_else(tmp_path: Path) ->
     assert (tmp_path / "run" / "history" / "part.parquet").samefile(source / "history" / "part.parquet")
 
 
-def test_what_a_killed_run_left_is_swept_and_a_living_run_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The product of a dead owner is ended by the id it was written down with; that of a living owner runs on."""
-    monkeypatch.setattr(harness, "CACHE", tmp_path)
-    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
-    orphan, kept = subprocess.Popen(sleeper), subprocess.Popen(sleeper)
-    try:
-        dead = [orphan.pid, 1.0]
-        owners = {"run-dead": [dead, _known(orphan.pid)], "run-alive": [_known(psutil.Process().pid), _known(kept.pid)]}
-        for name, written in owners.items():
-            (tmp_path / name).mkdir()
-            (tmp_path / name / "owners.json").write_text(json.dumps(written))
-        harness.sweep()
-        assert orphan.poll() is not None
-        assert kept.poll() is None
-        assert [path.name for path in tmp_path.iterdir()] == ["run-alive"]
-    finally:
-        for process in (orphan, kept):
-            process.kill()
-            process.wait()
+def test_what_a_killed_run_left_is_swept_and_a_living_run_is_not(tmp_path: Path) -> None:
+    """What works in the directory of a dead owner is ended and its data removed; a living owner's runs on."""
+    for name in ("run-dead", "run-alive"):
+        (tmp_path / name).mkdir()
+        leftovers.own(tmp_path / name)
+    (tmp_path / "run-dead" / "owner.json").write_text(json.dumps([psutil.Process().pid, 1.0]))
+    sleeper = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    orphan, kept = (
+        subprocess.Popen(sleeper, cwd=tmp_path / name, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        for name in ("run-dead", "run-alive")
+    )
+    with orphan, kept:
+        try:
+            for process in (orphan, kept):
+                assert process.stdout is not None
+                process.stdout.readline()
+            leftovers.sweep(tmp_path)
+            assert orphan.poll() is not None
+            assert kept.poll() is None
+            assert [path.name for path in tmp_path.iterdir()] == ["run-alive"]
+        finally:
+            orphan.kill()
+            kept.kill()
 
 
 def test_a_baseline_is_taken_on_the_disk_of_the_product(tmp_path: Path) -> None:
@@ -70,8 +70,3 @@ def test_a_baseline_is_taken_on_the_disk_of_the_product(tmp_path: Path) -> None:
     took = machine.fdatasync_ms(tmp_path, count=3)
     assert len(took) == 3
     assert list(tmp_path.iterdir()) == []
-
-
-def _known(pid: int) -> list[float]:
-    time.sleep(0.01)
-    return [pid, psutil.Process(pid).create_time()]
