@@ -64,9 +64,8 @@ class House:
 
     def _run(self, step: Step) -> dict[str, Any] | None:
         """Run a step's command. ``None`` when it gave no result."""
-        if step.before and not Path(step.before[0]).exists():
-            if not _make(Path(step.before[0]), step.before[1:]):
-                return None
+        if step.before and not _there(Path(step.before[0]), step.before[1:]):
+            return None
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "result.json"
             facts, began_s, everybody_s, ours_s = machine.facts(), time.monotonic(), machine.busy_s(), _children_s()
@@ -110,8 +109,10 @@ def _command(words: tuple[str, ...]) -> tuple[int, str]:
     return process.returncode, said
 
 
-def _make(path: Path, words: tuple[str, ...]) -> bool:
-    """Make what a step needs. It gets its name only when it is whole, for this may be killed too."""
+def _there(path: Path, words: tuple[str, ...]) -> bool:
+    """Make what a step needs, where it is not there. It gets its name when it is whole: this may be killed too."""
+    if path.exists():
+        return True
     new = path.with_name(f"{path.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     _say(f"  first: python -m {' '.join(words)}")
@@ -141,11 +142,9 @@ def main() -> int:
         nargs="+",
         default=[],
         metavar="FIGURE",
-        help="measure these anew; to go on after a stop, leave it out",
+        help="measure these anew; to go on, leave it out",
     )
-    parser.add_argument(
-        "--anew", action="store_true", help="measure everything anew; to go on after a stop, leave it out"
-    )
+    parser.add_argument("--anew", action="store_true", help="measure everything anew; to go on, leave it out")
     parser.add_argument("--minutes", type=float, help="begin no step after so many (short: 9)")
     parser.add_argument("--json", type=Path, help="state file and result (.cache/benchmarks/full.json or short.json)")
     parser.add_argument("--write", action="store_true", help="write the table into benchmarks/README.md")
