@@ -3,6 +3,9 @@
 Reads the journals on from the table's own watermarks, so a crash repeats a batch and never skips one: what was
 committed is skipped by its watermark. A journal file is removed only after its rows, and the directory entries that
 lead to them, are on disk in the table.
+
+The shards go first: this works at a lower priority, one step at a time, and merges files only while little waits. The
+more waits, the larger are its commits and the less a row costs, so it keeps pace.
 """
 
 from __future__ import annotations
@@ -10,21 +13,30 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import structlog
 
 from actors.shard import owns
+from ingestor.event import SCHEMA
 from ingestor.history import HistoryTable
-from ingestor.journal import FrameKind, JournalReader, shards_in, trim
+from ingestor.journal import Frame, FrameKind, JournalReader, decode_all, shards_in, trim
 from ingestor.metadata import SqliteMetadata
 from ingestor.settings import Settings
 
 POLL_S = 0.25
 TRIM_AFTER_S = 120.0
+#: So many rows are moved at once; they are held in memory, and once more while they are sorted.
 BATCH_ROWS = 200_000
 VACUUM_AFTER_S = 3_600.0
+#: How much this gives way to the shards when the processor is short.
+NICE = 5
+
+_Answer = TypeVar("_Answer")
 
 log = structlog.get_logger()
 
@@ -40,8 +52,11 @@ class Historian:
         )
         self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
         self._ends: dict[int, JournalReader] = {}
+        self._readers: dict[int, JournalReader] = {}
+        self._hands = ThreadPoolExecutor(1, "historian", initializer=os.nice, initargs=(NICE,))
         self._lock = asyncio.Lock()
         self._committed_at = time.monotonic()
+        self._merging = True
         self._commits = self._duplicates = 0
         self._last_commit_s = 0.0
         self._fault: str | None = None
@@ -55,7 +70,7 @@ class Historian:
     async def recall(self, shard: int, shards: int, ids: int) -> tuple[Any, list[bytes], dict[int, int]]:
         """Give a shard its last states, its newest event ids, and up to which seq the table has each journal."""
         async with self._lock:
-            recall = await asyncio.to_thread(self._table.recall, lambda h, e: owns(shard, shards, h, e), ids=ids)
+            recall = await self._do(partial(self._table.recall, lambda h, e: owns(shard, shards, h, e), ids=ids))
             return recall.states, recall.event_ids, self._table.watermarks
 
     async def flush(self) -> None:
@@ -90,11 +105,14 @@ class Historian:
                 waited_s = time.monotonic() - self._committed_at
                 if waiting >= self._settings.commit_rows or (waiting and waited_s >= self._settings.commit_s):
                     await self._commit()
-                    await self._compact()
+                    self._merging = True
+                elif self._merging:
+                    async with self._lock:
+                        self._merging = await self._do(self._table.merge_step)
                 if time.monotonic() - vacuumed_at > VACUUM_AFTER_S:
                     vacuumed_at = time.monotonic()
                     async with self._lock:
-                        await asyncio.to_thread(self._table.vacuum, older_than_s=VACUUM_AFTER_S)
+                        await self._do(partial(self._table.vacuum, older_than_s=VACUUM_AFTER_S))
                 self._fault = None
             except Exception as error:
                 self._fault = str(error)
@@ -113,7 +131,7 @@ class Historian:
         """Move up to ``BATCH_ROWS`` rows. Returns whether there was anything to move."""
         async with self._lock:
             began = time.perf_counter()
-            moved = await asyncio.to_thread(self._move)
+            moved = await self._do(self._move)
             self._committed_at = time.monotonic()
             if moved:
                 self._commits += 1
@@ -124,17 +142,14 @@ class Historian:
         batches: dict[int, list[pa.RecordBatch]] = {}
         marks: dict[int, int] = {}
         quarantined: list[dict[str, Any]] = []
-        for shard in shards_in(self._journals):
-            reader = JournalReader(self._journals / str(shard), after_seq=self._table.watermarks.get(shard, 0))
-            rows = 0
-            while rows < BATCH_ROWS and (frames := reader.read()):
-                for frame in frames:
-                    rows += frame.rows
-                    marks[shard] = frame.last_seq
-                    if frame.kind is FrameKind.EVENTS:
-                        batches.setdefault(shard, []).append(frame.batch())
-                    else:
-                        quarantined += frame.batch().to_pylist()
+        for shard, frames in self._read():
+            marks[shard] = frames[-1].last_seq
+            events = [frame.payload for frame in frames if frame.kind is FrameKind.EVENTS]
+            if events:
+                batches.setdefault(shard, []).extend(decode_all(FrameKind.EVENTS, events, SCHEMA.names).to_batches())
+            for frame in frames:
+                if frame.kind is FrameKind.QUARANTINED:
+                    quarantined += frame.batch().to_pylist()
         if not marks:
             return False
         if quarantined:
@@ -146,6 +161,27 @@ class Historian:
         log.info("history.committed", rows=appended.rows, duplicates=appended.duplicates)
         return True
 
-    async def _compact(self) -> None:
-        async with self._lock:
-            await asyncio.to_thread(self._table.compact)
+    def _read(self) -> Iterator[tuple[int, list[Frame]]]:
+        """Yield what follows the table's watermarks, of each shard in turn, until there is nothing or enough."""
+        marks = self._table.watermarks
+        self._readers = {
+            shard: reader for shard, reader in self._readers.items() if reader.position == marks.get(shard)
+        }
+        shards, rows = shards_in(self._journals), 0
+        while shards and rows < BATCH_ROWS:
+            for shard in list(shards):
+                frames = self._reader(shard).read()
+                if frames:
+                    rows += sum(frame.rows for frame in frames)
+                    yield shard, frames
+                else:
+                    shards.remove(shard)
+
+    def _reader(self, shard: int) -> JournalReader:
+        if shard not in self._readers:
+            watermark = self._table.watermarks.get(shard, 0)
+            self._readers[shard] = JournalReader(self._journals / str(shard), after_seq=watermark)
+        return self._readers[shard]
+
+    async def _do(self, work: Callable[[], _Answer]) -> _Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._hands, work)

@@ -135,21 +135,25 @@ class HistoryTable:
                 self._commit(added, [], marks, changed=True)
             return Appended(rows=len(rows), duplicates=len(given) - len(rows))
 
-    def compact(self, *, steps: int | None = None) -> int:
-        """Merge files of each date that has many; see ``compact``. Returns how many were merged away.
+    def compact(self) -> int:
+        """Merge files of each date that has many, until there is nothing to do. Returns how many were merged away.
 
-        A step writes one file and holds the lock as long as that takes; without ``steps`` everything is merged.
         Answers are the same before, during and after; merged files stay until ``vacuum``.
         """
-        merged, done = 0, 0
+        with self._one_at_a_time:
+            before = {file.path for file in self.files()}
+            while self.merge_step():
+                pass
+            return len(before - {file.path for file in self.files()})
+
+    def merge_step(self) -> bool:
+        """Write one file of a merge, in about a second. Returns False when there is nothing to merge."""
         with self._one_at_a_time:
             self._refuse_unsure()
-            while steps is None or done < steps:
-                self._merge = self._merge or self._next_merge()
-                if self._merge is None:
-                    break
-                merged, done = merged + self._go_on(self._merge), done + 1
-        return merged
+            merge = self._merge or self._next_merge()
+            if merge is not None:
+                self._go_on(merge)
+            return merge is not None
 
     def vacuum(self, *, older_than_s: float) -> int:
         """Delete files that left the table at least this long ago, or in a future that the clock was set back from.
@@ -196,7 +200,7 @@ class HistoryTable:
         group = next(compact.groups(self.files(), self._directory, self._clock(), self._compact_files), None)
         return None if group is None else Merge(self._directory, group, file_rows=compact.TARGET_ROWS)
 
-    def _go_on(self, merge: Merge) -> int:
+    def _go_on(self, merge: Merge) -> None:
         """Write one more file of a merge; the last one is the moment at which all of them are in the table."""
         self._merge = None
         rows = merge.next()
@@ -204,10 +208,9 @@ class HistoryTable:
         self._merged[added.path] = added
         if not merge.is_over:
             self._merge = merge
-            return 0
+            return
         self._commit(list(self._merged.values()), merge.files, {}, changed=False)
         self._merged = {}
-        return len(merge.files)
 
     def _commit(
         self, added: list[DataFile], removed: list[DataFile], marks: Mapping[int, int], *, changed: bool
@@ -274,7 +277,8 @@ def _by_shard(batches: Batches, watermarks: Mapping[int, int]) -> Mapping[int, S
 
 def _beyond(batches: Sequence[Any], shard: int, watermark: int | None) -> Any:
     """Return the batches as one table of ``ROW_SCHEMA``, without what the watermark says is in the table."""
-    rows = pa.Table.from_batches([batch.cast(SCHEMA) for batch in batches], schema=SCHEMA)
+    fitting = [batch if batch.schema == SCHEMA else batch.cast(SCHEMA) for batch in batches]
+    rows = pa.Table.from_batches(fitting, schema=SCHEMA)
     if watermark is not None and len(rows) and pc.min(rows["seq"]).as_py() <= watermark:
         rows = rows.filter(pc.greater(rows["seq"], pa.scalar(watermark)))
     numbers = pa.repeat(pa.scalar(shard, pa.int16()), len(rows))
