@@ -1,4 +1,4 @@
-"""A real home at its limit: `python -m benchmarks.home_limit [--json FILE]` (less than four minutes).
+"""A real home at its limit: `python -m benchmarks.home_limit [--json FILE]` (four minutes on a quiet machine).
 
 Starts a real Home Assistant twice, without and with its recorder, and changes states from inside it: in one tick, at
 rising rates, and as fast as it goes. Two questions:
