@@ -65,7 +65,8 @@ def judge_query(product: Product, ledger: Ledger) -> Verdict:
 
 def judge_files(data_dir: Path, ledger: Ledger, *, whole: bool = True) -> Verdict:
     """Read the table with DuckDB. ``whole``: the history has had the time to take everything in."""
-    return ledger.judge("files", (sight for _, sight in _table(data_dir)), whole=whole)
+    files, _ = _snapshot(data_dir)
+    return ledger.judge("files", (sight for _, sight in _rows(files)), whole=whole)
 
 
 def judge_journal(data_dir: Path, ledger: Ledger) -> Verdict:
@@ -74,53 +75,46 @@ def judge_journal(data_dir: Path, ledger: Ledger) -> Verdict:
 
 
 def judge_disk(data_dir: Path, ledger: Ledger) -> Verdict:
-    """Read what lies on the disk, with nothing running."""
-    marks = watermarks(data_dir)
-    found = [sight for _, sight in _table(data_dir)]
+    """Read what a start would find: the table, and of the journals, read after it, what the table does not have yet."""
+    files, marks = _snapshot(data_dir)
+    found = [sight for _, sight in _rows(files)]
     found += [sight for shard, seq, sight in _journals(data_dir) if seq > marks.get(shard, 0)]
     return ledger.judge("disk", sorted(found, key=lambda sight: sight.seq))
 
 
-def watermarks(data_dir: Path) -> dict[int, int]:
-    """Give, from Delta's log alone, up to which seq the table has each shard's journal."""
-    rows = _log(data_dir, "SELECT txn.appId, max(txn.version) FROM log WHERE txn IS NOT NULL GROUP BY 1")
-    return {int(name.removeprefix("shard-")): int(version) for name, version in rows if name.startswith("shard-")}
-
-
-def _table(data_dir: Path) -> Iterator[tuple[int, Sight]]:
-    """Give shard and sight of each row, by rising seq."""
-    live = _log(
-        data_dir,
-        "SELECT add.path FROM log WHERE add IS NOT NULL EXCEPT SELECT remove.path FROM log WHERE remove IS NOT NULL",
-    )
-    if not live:
-        return
+def _snapshot(data_dir: Path) -> tuple[list[str], dict[int, int]]:
+    """Give, from one look at Delta's log, the table's files, and up to which seq it has each shard's journal."""
     events = data_dir / "history" / "events"
-    files = [str(events / urllib.parse.unquote(path)) for (path,) in live]
+    if not any((events / "_delta_log").glob("*.json")):
+        return [], {}
+    shape = (
+        "{add: 'STRUCT(path VARCHAR)', remove: 'STRUCT(path VARCHAR)', txn: 'STRUCT(appId VARCHAR, version BIGINT)'}"
+    )
+    source = f"read_json('{events}/_delta_log/*.json', format='newline_delimited', columns={shape})"
+    with duckdb.connect() as connection:
+        lines = connection.execute(f"SELECT add.path, remove.path, txn.appId, txn.version FROM {source}").fetchall()  # noqa: S608 - our own names
+    files = {added for added, *_ in lines if added} - {removed for _, removed, *_ in lines if removed}
+    marks: dict[int, int] = {}
+    for *_, name, version in lines:
+        if name and name.startswith("shard-"):
+            shard = int(name.removeprefix("shard-"))
+            marks[shard] = max(int(version), marks.get(shard, 0))
+    return [str(events / urllib.parse.unquote(path)) for path in sorted(files)], marks
+
+
+def _rows(files: list[str]) -> Iterator[tuple[int, Sight]]:
+    """Give shard and sight of each row, by rising seq."""
+    if not files:
+        return
     columns = ", ".join("epoch_us(time_fired)" if name == "time_fired" else name for name in COLUMNS)
     sql = f"SELECT shard, {columns} FROM read_parquet(?) WHERE starts_with(entity_id, '{PREFIX}') ORDER BY seq"  # noqa: S608 - our own names
     with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
         rows = connection.execute(sql, [files])
         while chunk := rows.fetchmany(10_000):
             for shard, *values in chunk:
                 sight = sight_of(dict(zip(COLUMNS, values, strict=True)))
                 if sight is not None:
                     yield shard, sight
-
-
-def _log(data_dir: Path, sql: str) -> list[tuple[Any, ...]]:
-    """Ask Delta's log, all versions of it."""
-    log = data_dir / "history" / "events" / "_delta_log"
-    if not any(log.glob("*.json")):
-        return []
-    shape = (
-        "{add: 'STRUCT(path VARCHAR)', remove: 'STRUCT(path VARCHAR)', txn: 'STRUCT(appId VARCHAR, version BIGINT)'}"
-    )
-    source = f"read_json('{log}/*.json', format='newline_delimited', columns={shape})"
-    with duckdb.connect() as connection:
-        found: list[tuple[Any, ...]] = connection.execute(f"WITH log AS (FROM {source}) {sql}").fetchall()
-        return found
 
 
 def _journals(data_dir: Path) -> Iterator[tuple[int, int, Sight]]:
