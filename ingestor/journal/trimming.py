@@ -33,23 +33,22 @@ def trim(
     """
     now_us = int(clock() * 1e6)
     latest_us = now_us - int(keep_s * 1e6)
-    names = segments.names_in(directory)
     removable: list[Path] = []
     through = 0
-    for name, next_name in pairwise(names):
-        behind = segments.load(directory, next_name)
-        if behind.follows > through_seq or latest_us < behind.created_at_us <= now_us:
-            break
-        removable.append(segments.path_of(directory, name))
-        through = behind.follows
-    if removable:
-        try:
+    try:
+        for name, next_name in pairwise(segments.names_in(directory)):
+            behind = segments.load(directory, next_name)
+            if behind.follows > through_seq or latest_us < behind.created_at_us <= now_us:
+                break
+            removable.append(segments.path_of(directory, name))
+            through = behind.follows
+        if removable:
             _allow(directory, through, disk)
-            for path in removable:
-                disk.unlink(path)
-                disk.fsync_dir(directory)
-        except OSError as error:
-            raise failed(directory, error) from error
+        for path in removable:
+            disk.unlink(path)
+            disk.fsync_dir(directory)
+    except OSError as error:
+        raise failed(directory, error) from error
     return removable
 
 

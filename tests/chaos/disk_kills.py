@@ -1,0 +1,98 @@
+"""A writer is killed as it enters each of its system calls: everything acknowledged is there, once, and it goes on.
+
+python -m tests.chaos.disk_kills --seconds 60 --seed 7
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+from tests.chaos.disk_nursery import Nursery
+from tests.chaos.disk_trace import CALLS, Traced, traced
+
+FAULTS: Final = ("missing", "duplicated", "corrupted", "spurious", "out_of_order")
+#: Long enough for rotations, a trim and a second opening.
+TASK: Final[dict[str, Any]] = {"commits": 14, "segment_bytes": 9_000}
+
+
+def moments(nursery: Nursery, folder: Path, seed: int) -> list[tuple[str, int]]:
+    """List every system call of the script with its number, from a run that nothing disturbs."""
+    found = traced(nursery, "write_journal", folder / "0", folder / "log", seed=seed, **TASK)
+    assert found.code == 0, found
+    shutil.rmtree(folder / "0")
+    counts = found.counts()
+    return [(call, number) for call in CALLS for number in range(1, counts[call] + 1)]
+
+
+def judged(nursery: Nursery, directory: Path, found: Traced, report: Counter[str]) -> list[str]:
+    """Recover, compare, count. Returns what was broken."""
+    answer = nursery.judge("judge_journal", directory, acked=found.acked, trimmed=found.trimmed, **TASK)
+    for name in (*FAULTS, "torn"):
+        report[name] += answer.get(name, 0)
+    violations: list[str] = answer["violations"]
+    return violations
+
+
+def kills(count: int | None, seed: int, *, seconds: float = 1e9) -> dict[str, Any]:
+    """Kill at so many of the script's system calls, drawn from the seed; None: at every one of them."""
+    report: Counter[str] = Counter({"writer_kills": 0, "acknowledged": 0, **dict.fromkeys(FAULTS, 0)})
+    violations: list[str] = []
+    void: list[str] = []
+    deadline = time.monotonic() + seconds
+    with Nursery() as nursery, tempfile.TemporaryDirectory(prefix="kills-") as name:
+        folder = Path(name)
+        chosen = moments(nursery, folder, seed)
+        report["moments"] = len(chosen)
+        random.Random(seed).shuffle(chosen)  # noqa: S311 - repeatable on purpose
+        for call, number in chosen[:count]:
+            if time.monotonic() > deadline:
+                break
+            rule = f"{call}:signal=SIGKILL:when={number}"
+            found = traced(nursery, "write_journal", folder / "0", folder / "log", rule, seed=seed, **TASK)
+            report["writer_kills"] += 1
+            report["acknowledged"] += found.acked
+            if not found.bit:
+                void.append(f"seed {seed}: {call} {number} killed nobody")
+            if (folder / "0").exists():
+                faults = judged(nursery, folder / "0", found, report)
+                violations += [f"seed {seed}, killed at {call} {number}: {text}" for text in faults]
+                shutil.rmtree(folder / "0")
+    return {**report, "violations": violations, "void": void}
+
+
+def run(seconds: float, seed: int) -> dict[str, Any]:
+    """Kill at every system call, then of other scripts, for about so long."""
+    total: Counter[str] = Counter()
+    violations: list[str] = []
+    void: list[str] = []
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = kills(None, seed, seconds=deadline - time.monotonic())
+        violations += found.pop("violations")
+        void += found.pop("void")
+        total.update(found)
+        seed += 1
+    return {**total, "violations": violations, "void": void}
+
+
+def main() -> int:
+    """Attack for some time and print what was found. Returns 1 when anything was, or nothing was tried."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    found = run(options.seconds, options.seed)
+    print(json.dumps(found, indent=1))  # noqa: T201 - a command's answer
+    return 1 if found["violations"] or found["void"] or any(found.get(name) for name in FAULTS) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
