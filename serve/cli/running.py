@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from actors import cluster
+from ingestor.data_dir import refuse_unusable
 from ingestor.errors import ConfigError
 from ingestor.settings import Settings
 
@@ -68,6 +69,7 @@ def run(settings: Settings) -> int:
     """Run until a signal. Returns the exit code."""
     _refuse_unusable_data_dir(settings)
     with cluster.own_data(settings):
+        refuse_unusable(settings.data_dir)
         _refuse_taken_ports(settings)
         os.register_at_fork(after_in_child=_deaf_to_ctrl_c)
         stop = Stop()
