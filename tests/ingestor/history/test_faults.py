@@ -64,7 +64,7 @@ def test_what_lies_above_the_mark_is_repaired_from_the_journal(homes: Path, tmp_
     commits = [commit_path(directory, version) for version in (newest - 2, newest)]
     data = sorted(directory.glob("date=*/*.parquet"), key=lambda path: path.name)
     [checkpoint] = directory.glob("_delta_log/*.checkpoint.parquet")
-    for path in [*commits, data[-3], data[-1], checkpoint, hint_path(directory)]:
+    for path in [*commits, data[-1], checkpoint, hint_path(directory)]:
         if damage == "line" and path.suffix != ".json":
             continue
         found = attack(golden, work, path.relative_to(golden), DAMAGES[damage])
@@ -82,13 +82,13 @@ def test_what_nothing_relies_on_any_more_may_be_damaged(homes: Path, tmp_path: P
 
 
 def test_an_unmarked_commit_cut_or_altered_at_any_place_is_never_believed(homes: Path, tmp_path: Path) -> None:
-    """At each line's end, at 4 other places, with 12 bits turned: dropped and repeated, nothing lost, nothing twice."""
+    """At each line's end, at 2 other places, with 8 bits turned: dropped and repeated, nothing lost, nothing twice."""
     golden, work = homes / "unmarked", tmp_path / "work"
     path = commit_path(history_of(golden), load_whole_part(history_of(golden)).version)
     whole, chance = path.read_bytes(), random.Random(5)  # noqa: S311 - places of damage
     ends = [at for at in range(len(whole)) if whole[at : at + 1] == b"\n"]
-    versions = [whole[:at] for at in (*ends, *chance.sample(range(len(whole)), 4))]
-    for _ in range(12):
+    versions = [whole[:at] for at in (*ends, *chance.sample(range(len(whole)), 2))]
+    for _ in range(8):
         altered = bytearray(whole)
         altered[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
         versions.append(bytes(altered))

@@ -11,7 +11,7 @@ from tests.chaos.history_kills import DEEDS, Victims, prepare
 from tests.chaos.tools import TEST, install
 
 #: ``python -m tests.chaos.history`` kills at every call; here a few are drawn, with one seed.
-DRAWN = 5
+DRAWN = 2
 
 
 @pytest.fixture(scope="module")

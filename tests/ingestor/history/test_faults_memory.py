@@ -69,11 +69,11 @@ def test_memory_that_runs_out_at_any_step_leaves_the_table_whole(
 
 
 def test_a_process_that_gets_no_more_memory_leaves_the_table_whole(tmp_path: Path) -> None:
-    """Under a limit that is raised step by step the writer raises or is aborted, and at last gets through."""
+    """Under a limit the writer raises or is aborted; with room again it gets through."""
     write_journal(tmp_path, 1, ROWS)
     HistoryTable(history_of(tmp_path)).close()
     ended: list[bool] = []
-    for room_mb in (1, 24, 4_096):
+    for room_mb in (1, 4_096):
         command = [sys.executable, "-c", STARVED, str(tmp_path), str(room_mb)]
         answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
         ended.append(answer.returncode == 0)

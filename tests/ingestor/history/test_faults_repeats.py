@@ -121,8 +121,7 @@ def test_what_the_table_takes_as_known_a_shard_really_knows() -> None:
     assert KNOWN_SEQS <= WINDOW_IDS // 2
 
 
-@pytest.mark.parametrize("hours", [1, 6])
-@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize(("hours", "restart"), [(1, True), (6, False)])
 def test_a_replay_is_stored_once(home: Home, hours: float, *, restart: bool) -> None:
     """All of it again, far older than the window, also after a restart: not one row more."""
     events = life(6)
