@@ -19,12 +19,15 @@ import pyarrow.compute as pc
 from ingestor.errors import JournalCorrupt, JournalError, QueryError
 from ingestor.event import SCHEMA
 from ingestor.history import log, scrub
+from ingestor.history.aggregate import AggregatePage, Aggregation, aggregate
+from ingestor.history.aggregate_sources import Sources
 from ingestor.history.engine import COLUMNS, Engine, as_rows
 from ingestor.history.groups import Groups
 from ingestor.history.kept import Kept
 from ingestor.history.layout import DataFile
 from ingestor.history.question import Page, Question, cursor_of, values_of
 from ingestor.history.recall import latest_states
+from ingestor.history.rollup import Rollups
 from ingestor.history.sql import answer
 from ingestor.history.tail import Tail
 from ingestor.history.view import TailView
@@ -71,6 +74,7 @@ class Archive:
         self._engine = Engine(self._directory, threads=threads, memory_mb=memory_mb)
         kept = Kept(most_bytes=kept_mb * 1024 * 1024)
         self._groups = Groups(self._directory, kept)
+        self._rollups = Rollups(self._directory)
         self._tail = Tail(self._journals, kept)
         self._refreshing = threading.Lock()
         table = log.load(self._directory)
@@ -140,6 +144,10 @@ class Archive:
     def sql(self, text: str) -> Any:
         """Answer one SELECT over the view ``events``. ``event_id`` is hex text there. Raises ``QueryError``."""
         return self._steadily(lambda now: answer(self._engine, text, list(now.table.files.values()), now.tail.rows()))
+
+    def aggregate(self, asked: Aggregation) -> AggregatePage:
+        """Return one page of time buckets. Reads roll-ups where a day has one, rows elsewhere."""
+        return self._steadily(lambda now: aggregate(Sources(self._engine, self._rollups, now.table, now.tail), asked))
 
     def _refresh(self, read_log: Callable[[Path, log.LogState], log.LogState]) -> bool:
         before = self._snapshot

@@ -71,6 +71,24 @@ class TailView:
             tables.append(rows.append_column(ROW_SCHEMA.field("shard"), numbers).cast(ROW_SCHEMA))
         return pa.concat_tables(tables)
 
+    def columns(self, names: Sequence[str], question: Question) -> Any:
+        """Return these columns of the rows that pass the question's filters, in no order. Decodes no others."""
+        schema = pa.schema([SCHEMA.field(name) for name in names])
+        tables = [schema.empty_table()]
+        for piece in self._pieces:
+            at = pa.array(piece.passing(question))
+            if len(at):
+                tables.append(pa.table([piece[name].take(at) for name in names], schema=schema))
+        return pa.concat_tables(tables)
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Return when the first and the last event of each piece was fired."""
+        return [(piece.min_us, piece.max_us) for piece in self._pieces]
+
+    def days(self) -> set[int]:
+        """Return the days since 1970 (UTC) on which rows were fired."""
+        return {int(day) for piece in self._pieces for day in np.unique(piece.times_us // 86_400_000_000)}
+
     def _rows(self, pieces: Sequence[Piece], places: Sequence[Any], order: Any) -> Any:
         """Return the rows at rising places of each piece, all of them taken in this order."""
         batches = [
