@@ -172,7 +172,7 @@ class JournalReader:
 
     def _enter_checked(self, name: int, mark: Mark) -> Segment | None:
         segment = segments.load(self._directory, name)
-        if self._from_oldest:
+        if self._from_oldest and segment.follows <= segments.trimmed_mark(self._directory):
             self.position, self._from_oldest = segment.follows, False
         if segment.follows > self.position:
             raise self._gone(segment.follows)

@@ -1,4 +1,4 @@
-"""Disks that refuse and writers that are killed, a few of each; every one of them in ``make chaos``."""
+"""Disks that refuse or damage, and writers that are killed, a few of each; many more of them in ``make chaos``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.disk import failing_calls, full_disks
+from tests.chaos.disk_damage import damages
 from tests.chaos.disk_kills import FAULTS, kills
 from tests.chaos.power_image import why_not
 
@@ -38,6 +39,15 @@ def test_a_disk_that_is_full_or_read_only_is_outlived() -> None:
     found = full_disks(seed=5)
     _sound(found)
     assert found["disk_faults"] == 8
+
+
+def test_damage_is_never_silent() -> None:
+    """Bits, sectors, whole files, with the mark and without: refused or told, and a repair keeps all that is whole."""
+    found = damages(100, seed=5)
+    assert found["void"] == []
+    assert found["violations"] == []
+    assert found["refused"] > 10
+    assert found["told"] > 10
 
 
 def _sound(found: dict[str, Any]) -> None:

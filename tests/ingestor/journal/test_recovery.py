@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
 
 from ingestor.errors import JournalCorrupt, JournalError, JournalFailed
-from ingestor.journal import FrameKind, JournalReader, JournalWriter, Tally
+from ingestor.journal import FrameKind, JournalReader, JournalWriter, Tally, repair, segments
 from ingestor.journal.frames import parse_header
-from ingestor.journal.recovery import recover
+from ingestor.journal.recovery import _is_followed_by_a_later_commit, recover, scan
 from ingestor.journal.segments import HEADER_BYTES
 from tests.chaos.model_disk import ModelDisk
 from tests.ingestor.journal.helpers import (
@@ -99,6 +100,95 @@ def test_every_flipped_byte_is_found(memory: Path) -> None:
         reader.close()
         flip(path, at, at % 8)
     assert seqs(read_all(directory)) == [1, 2, 3, 4]
+
+
+def test_every_flipped_bit_ends_the_valid_frames_there(memory: Path) -> None:
+    """Each bit of a small journal: the frame it lies in is not valid, all before it are, nothing behind counts."""
+    fill(memory / "j", [[1], [2]])
+    path = last_segment(memory / "j")
+    ends, data = _frame_ends(path), bytearray(path.read_bytes())
+    segment = segments.load(memory / "j", 1)
+    for at in range(len(data)):
+        for bit in range(8):
+            data[at] ^= 1 << bit
+            if at < HEADER_BYTES:
+                with pytest.raises(JournalError):
+                    segments.parse(path, bytes(data[:HEADER_BYTES]))
+            else:
+                found = scan(segment, bytes(data))
+                assert found.end == (HEADER_BYTES if at < ends[0] else ends[0])
+                assert found.fault
+            data[at] ^= 1 << bit
+
+
+def test_a_write_torn_at_sectors_is_found_in_every_way(memory: Path) -> None:
+    """Of a commit of two frames any set of sectors came to the disk: a frame is valid only if all of its own did."""
+    fill(memory / "j", [[1], [2, 3]])
+    path = last_segment(memory / "j")
+    ends, whole = _frame_ends(path), path.read_bytes()
+    segment = segments.load(memory / "j", 1)
+    cuts = [ends[0], *range(ends[0] + 512 - ends[0] % 512, len(whole), 512), len(whole)]
+    pieces = list(pairwise(cuts))
+    assert len(pieces) > 5
+    for there in product((False, True), repeat=len(pieces)):
+        data = bytearray(whole[: ends[0]].ljust(len(whole), b"\0"))
+        for (begin, end), kept in zip(pieces, there, strict=True):
+            data[begin:end] = whole[begin:end] if kept else bytes(end - begin)
+        found = scan(segment, bytes(data))
+        same = [end for begin, end in pairwise(ends) if data[begin:end] == whole[begin:end]]
+        assert found.end == (ends[2] if len(same) == 2 else ends[1] if ends[1] in same else ends[0])
+        assert not _is_followed_by_a_later_commit(bytes(data), found.end, segment.epoch)
+
+
+@pytest.mark.parametrize("gone", range(4))
+def test_an_empty_segment_is_refused_and_repaired(memory: Path, gone: int) -> None:
+    """A file cut to nothing, whichever, is named; a repair says which seqs are lost, and the journal goes on."""
+    fill(memory / "0", [[seq] for seq in range(1, 13)], segment_bytes=4096)
+    path = segment_files(memory / "0")[gone]
+    path.write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(JournalCorrupt, match=rf"{path.name}:0: the segment's header is cut off"):
+            open_writer(memory / "0")
+    (lost,) = repair(memory / "0", shard=0).lost
+    assert lost[0] == int(path.stem)
+    writer = open_writer(memory / "0")
+    put(writer, 20)
+    writer.commit()
+    writer.close()
+    assert seqs(read_all(memory / "0")) == [*(seq for seq in range(1, 13) if not lost[0] <= seq <= lost[1]), 20]
+
+
+def test_garbage_behind_the_end_is_cut_off(memory: Path) -> None:
+    """Bytes that nobody wrote, also such that look like a frame's beginning, never count and stop nobody."""
+    fill(memory / "whole", [[1], [2]])
+    data = last_segment(memory / "whole").read_bytes()
+    end = _frame_ends(last_segment(memory / "whole"))[0]
+    for garbage in (
+        b"\0" * 700,
+        b"x",
+        b"HAJF",
+        b"HAJF" * 300,
+        data[HEADER_BYTES : HEADER_BYTES + 60],
+        data[HEADER_BYTES:end],
+    ):
+        directory = copy(memory / "whole", memory / "longer")
+        last_segment(directory).write_bytes(data + garbage)
+        assert seqs(read_all(directory)) == [1, 2]
+        writer = open_writer(directory)
+        assert writer.recovered.bytes_dropped == len(garbage)
+        assert writer.recovered.lost_after_seq is None
+        put(writer, 3)
+        writer.commit()
+        writer.close()
+        assert seqs(read_all(directory)) == [1, 2, 3]
+
+
+def test_a_reader_from_the_oldest_misses_a_first_segment(memory: Path) -> None:
+    """Who reads all there is does not take a journal whose beginning is missing for one that was trimmed."""
+    fill(memory / "j", [[seq] for seq in range(1, 13)], segment_bytes=4096)
+    segment_files(memory / "j")[0].unlink()
+    with pytest.raises(JournalCorrupt, match="is missing and was not trimmed"):
+        read_all(memory / "j")
 
 
 def test_every_flipped_byte_is_found_without_the_mark(memory: Path) -> None:
