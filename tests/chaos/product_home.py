@@ -125,7 +125,8 @@ def judge_home(
 ) -> Verdict:
     """Compare what was fired (number -> time) with the events that are shown and the gaps that are told.
 
-    ``missing`` is only what lies in no gap. Events come in the order of their seq.
+    ``missing`` is only what lies in no gap. Events come in the order of their seq; one that was overtaken, as by the list
+    of states after a reconnect, has to be marked late.
     """
     spans = [(begin - SLACK_US, end + SLACK_US if end is not None else None) for begin, end in gaps]
     verdict = Verdict(surface="home", acknowledged=len(fired_us))
@@ -145,9 +146,10 @@ def judge_home(
         verdict.delivered += 1
         if _us(event["time_fired"]) != fired_us[number] or event["entity_id"] != f"{PREFIX}{number % ENTITIES}":
             verdict.note("corrupted", example=f"state {number}, seq {event['seq']}")
-        if number < last.get(event["entity_id"], -1):
-            verdict.note("out_of_order", example=f"state {number} after {last[event['entity_id']]}")
-        last[event["entity_id"]] = number
+        before = last.get(event["entity_id"], -1)
+        if number < before and not event["late"]:
+            verdict.note("out_of_order", example=f"state {number} after {before}, and not marked late")
+        last[event["entity_id"]] = max(number, before)
     for number, at_us in enumerate(fired_us):
         told = any(begin <= at_us and (end is None or at_us <= end) for begin, end in spans)
         if number not in seen and not told:

@@ -154,7 +154,14 @@ def fired(number: int, **altered: Any) -> dict[str, Any]:
     """Give an event of the watched home, one a second, as the API shows it."""
     at = datetime(2026, 11, 1, tzinfo=UTC) + timedelta(seconds=number)
     entity_id = f"{product_home.PREFIX}{number % product_home.ENTITIES}"
-    return {"entity_id": entity_id, "state": str(number), "seq": number, "time_fired": at.isoformat(), **altered}
+    return {
+        "entity_id": entity_id,
+        "state": str(number),
+        "seq": number,
+        "time_fired": at.isoformat(),
+        "late": False,
+        **altered,
+    }
 
 
 def test_what_a_watched_home_fired_is_there_once_or_in_a_gap() -> None:
@@ -171,3 +178,4 @@ def test_what_a_watched_home_fired_is_there_once_or_in_a_gap() -> None:
     assert judge(fired_us, [*shown, fired(60)], [gap]).spurious == 1
     assert judge(fired_us, [*shown[:59], fired(59, time_fired=shown[58]["time_fired"])], []).corrupted == 1
     assert judge(fired_us, [*shown[10:], *shown[:10]], []).out_of_order == 10
+    assert judge(fired_us, [*shown[10:], *(fired(number, late=True) for number in range(10))], []).sound
