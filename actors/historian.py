@@ -56,7 +56,7 @@ class Historian:
         self._hands = ThreadPoolExecutor(1, "historian", initializer=os.nice, initargs=(NICE,))
         self._lock = asyncio.Lock()
         self._committed_at = time.monotonic()
-        self._merging = True
+        self._untidy = True
         self._commits = self._duplicates = 0
         self._last_commit_s = 0.0
         self._fault: str | None = None
@@ -105,10 +105,10 @@ class Historian:
                 waited_s = time.monotonic() - self._committed_at
                 if waiting >= self._settings.commit_rows or (waiting and waited_s >= self._settings.commit_s):
                     await self._commit()
-                    self._merging = True
-                elif self._merging:
+                    self._untidy = True
+                elif self._untidy:
                     async with self._lock:
-                        self._merging = await self._do(self._table.merge_step)
+                        self._untidy = await self._do(self._table.tidy)
                 if time.monotonic() - vacuumed_at > VACUUM_AFTER_S:
                     vacuumed_at = time.monotonic()
                     async with self._lock:

@@ -1,7 +1,7 @@
 """Door 8's memory for the shards: the last state of each entity, and the newest ids, read from the table's files.
 
-Dates are read newest first, and of each date only what no later date has told. A date that tells nothing new costs a
-scan of four columns (30 ms for a million rows).
+What was written down (``memory``) is not read again. Dates are read newest first, and of each date only what no later
+date has told. A date that tells nothing new costs a scan of four columns (30 ms for a million rows).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pyarrow as pa
 from ingestor.event import SCHEMA
 from ingestor.history.engine import COLUMNS, Engine, as_rows
 from ingestor.history.layout import DataFile
+from ingestor.history.memory import Memory
 
 Wanted = Callable[[str, str], bool]
 
@@ -28,12 +29,32 @@ class Recall:
     event_ids: list[bytes]
 
 
-def recall(engine: Engine, files: Sequence[DataFile], wanted: Wanted, *, ids: int) -> Recall:
+def recall(engine: Engine, files: Sequence[DataFile], wanted: Wanted, *, ids: int, memory: Memory) -> Recall:
     """Return what a shard must know after a restart, for the entities ``wanted(home, entity_id)`` says are its own.
 
     Events without an entity count as everybody's: an id too many in a window does no harm.
     """
-    return Recall(states=latest_states(engine, files, wanted), event_ids=_newest_ids(engine, files, wanted, ids))
+    known = memory.states
+    pairs = zip(known["home"].to_pylist(), known["entity_id"].to_pylist(), strict=True)
+    own = known.filter(pa.array([wanted(home, entity) for home, entity in pairs], pa.bool_()))
+    since = latest_states(engine, [file for file in files if file.path not in memory.covers], wanted)
+    return Recall(
+        states=newest_of_each(pa.concat_tables([own, since])), event_ids=_newest_ids(engine, files, wanted, ids)
+    )
+
+
+def remembered(engine: Engine, files: Sequence[DataFile], memory: Memory) -> Memory:
+    """Return a memory of all these files, given one of some of them."""
+    since = latest_states(engine, [file for file in files if file.path not in memory.covers], lambda *_: True)
+    states = newest_of_each(pa.concat_tables([memory.states, since]))
+    return Memory(states=states, covers=frozenset(file.path for file in files))
+
+
+def newest_of_each(rows: Any) -> Any:
+    """Return the newest row of each entity, by ``time_fired`` and then ``seq``."""
+    rows = rows.sort_by([("time_fired", "descending"), ("seq", "descending")])
+    numbered = rows.select(["home", "entity_id"]).append_column("at", pa.array(range(len(rows)), pa.int64()))
+    return rows.take(numbered.group_by(["home", "entity_id"]).aggregate([("at", "min")])["at_min"])
 
 
 def latest_states(engine: Engine, files: Sequence[DataFile], wanted: Wanted) -> Any:

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,14 @@ from ingestor.history.engine import Engine
 from ingestor.history.fresh import KNOWN_SEQS, only_new
 from ingestor.history.layout import ROW_SCHEMA, DataFile, dates_of, write_file
 from ingestor.history.mark import own_folder, read_mark, write_mark
+from ingestor.history.memory import read_memory, write_memory
 from ingestor.history.merge import Merge
-from ingestor.history.recall import Recall, recall
+from ingestor.history.recall import Recall, recall, remembered
 
 FILE_ROWS = 131_072
 COMPACT_FILES = 20
+#: The last states are written down after so many rows: a restart reads those that came since.
+REMEMBER_ROWS = 1_000_000
 #: delta-rs reads all commits since the last checkpoint at each commit: 100 of them cost 70 ms.
 CHECKPOINT_COMMITS = 25
 
@@ -86,6 +89,7 @@ class HistoryTable:
             self._unlock()
             raise
         self._commits = commit.Commits(directory)
+        self._memory = read_memory(directory)
         self._engine = Engine(directory)
 
     def close(self) -> None:
@@ -155,17 +159,28 @@ class HistoryTable:
                 self._go_on(merge)
             return merge is not None
 
+    def tidy(self) -> bool:
+        """Take one step of what keeps questions and restarts quick. Returns False when there is nothing to do."""
+        if self.merge_step():
+            return True
+        unremembered = sum(file.rows for file in self.files() if file.path not in self._memory.covers)
+        if unremembered < REMEMBER_ROWS:
+            return False
+        self.remember()
+        return True
+
     def vacuum(self, *, older_than_s: float) -> int:
         """Delete files that left the table at least this long ago, or in a future that the clock was set back from.
 
-        Returns how many.
+        Files of a merge that goes on are left alone. Returns how many were deleted.
         """
         now_ms = self._clock() * 1000
         before_ms = now_ms - older_than_s * 1000
 
         def is_old(path: Path) -> bool:
-            left_ms = self._state.removed.get(path.relative_to(self._directory).as_posix(), before_ms)
-            return left_ms <= before_ms or left_ms > now_ms
+            name = path.relative_to(self._directory).as_posix()
+            left_ms = self._state.removed.get(name, before_ms)
+            return name not in self._merged and (left_ms <= before_ms or left_ms > now_ms)
 
         with self._one_at_a_time:
             old = [path for path in scrub.unclaimed(self._directory, self._state) if is_old(path)]
@@ -179,8 +194,14 @@ class HistoryTable:
             return scrub.verify(self._directory)
 
     def recall(self, wanted: Callable[[str, str], bool], *, ids: int) -> Recall:
-        """Give a shard its memory: see ``ingestor.history.recall``."""
-        return recall(self._engine, list(self._state.files.values()), wanted, ids=ids)
+        """Give a shard its memory: see ``ingestor.history.recall``. Costs what came since ``remember``."""
+        return recall(self._engine, list(self._state.files.values()), wanted, ids=ids, memory=self._memory)
+
+    def remember(self) -> None:
+        """Write the last state of each entity down, as the table has it now."""
+        with self._one_at_a_time:
+            self._memory = remembered(self._engine, self.files(), self._memory)
+            write_memory(self._directory, self._memory)
 
     def _parts(self, rows: Any) -> Iterator[tuple[str, Any]]:
         """Cut rows by date, and a date's rows in time order into files that are not large."""
@@ -201,7 +222,10 @@ class HistoryTable:
         return None if group is None else Merge(self._directory, group, file_rows=compact.TARGET_ROWS)
 
     def _go_on(self, merge: Merge) -> None:
-        """Write one more file of a merge; the last one is the moment at which all of them are in the table."""
+        """Write one more file of a merge; with the last one all of them come into the table at once.
+
+        A file whose rows nothing was merged into comes out as it was, under the same name: it stays.
+        """
         self._merge = None
         rows = merge.next()
         added = write_file(self._directory, merge.files[0].date, rows)
@@ -209,7 +233,12 @@ class HistoryTable:
         if not merge.is_over:
             self._merge = merge
             return
-        self._commit(list(self._merged.values()), merge.files, {}, changed=False)
+        before = {file.path for file in merge.files}
+        new = [file for file in self._merged.values() if file.path not in before]
+        old = [file for file in merge.files if file.path not in self._merged]
+        self._commit(new, old, {}, changed=False)
+        if all(file.path in self._memory.covers for file in merge.files):
+            self._memory = replace(self._memory, covers=self._memory.covers | self._merged.keys())
         self._merged = {}
 
     def _commit(

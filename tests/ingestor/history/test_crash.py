@@ -17,12 +17,12 @@ from tests.support.rows import make_events
 
 ROOT = Path(__file__).parents[3]
 
-#: For each line ``directory deed n`` on stdin a child appends or compacts and dies at its n-th call of a step that
-#: reaches the disk. Answers with the child's exit code.
+#: For each line ``directory deed n`` on stdin a child appends, compacts, or merges a date into several files, and dies
+#: at its n-th call of a step that reaches the disk. Answers with the child's exit code.
 VICTIMS = """
 import os, signal, sys
 from pathlib import Path
-from ingestor.history import HistoryTable, commit, disk
+from ingestor.history import HistoryTable, commit, compact, disk
 from tests.support.rows import make_events
 
 def deadly(real, last, calls=[0]):
@@ -34,7 +34,10 @@ def deadly(real, last, calls=[0]):
     return step
 
 def work(directory, deed, last):
-    table = HistoryTable(directory, compact_files=3, checkpoint_commits=2, file_rows=60)
+    late = {"clock": lambda: 4e9} if deed == "merge" else {}
+    if deed == "merge":
+        compact.TARGET_ROWS, compact.SPANS, compact.RUNS_OVER = 120, 1, 1
+    table = HistoryTable(directory, compact_files=3, checkpoint_commits=2, file_rows=60, **late)
     os.fsync, Path.replace = deadly(os.fsync, last), deadly(Path.replace, last)
     table._commits.commit = deadly(table._commits.commit, last)
     if deed == "append":
@@ -57,7 +60,7 @@ for line in sys.stdin:
 """
 
 
-@pytest.mark.parametrize("deed", ["append", "compact"])
+@pytest.mark.parametrize("deed", ["append", "compact", "merge"])
 def test_killed_at_any_step_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path, deed: str) -> None:
     """Killed before each step that touches the disk: whole commits are adopted, others repeated, no file is left."""
     directory = tmp_path / "events"
@@ -80,7 +83,7 @@ def test_killed_at_any_step_nothing_is_lost_and_nothing_comes_twice(tmp_path: Pa
             assert seqs_by_delta(directory) == list(range(1, mark + 1))
             assert table.verify() == []
             assert not list(directory.glob("date=*/.*"))
-            next_seq = fill(table, 400, first_seq=mark + 1) if deed == "compact" else mark + 1
+            next_seq = mark + 1 if deed == "append" else fill(table, 400, first_seq=mark + 1)
             table.close()
             if code == 0:
                 break
