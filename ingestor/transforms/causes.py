@@ -45,8 +45,8 @@ class Causes:
 
     def of(self, context_id: str | None, parent_id: str | None, user_id: str | None) -> str | None:
         """Find the cause of an event with this context."""
-        cause = self.known(context_id) if context_id is not None else None
-        if cause is not None:
+        cause = self._young.get(context_id) or self._old.get(context_id) if context_id is not None else None
+        if cause is not None or (user_id is None and parent_id is None):
             return cause
         if user_id is not None:
             cause = f"user:{user_id}"

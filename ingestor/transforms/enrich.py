@@ -201,8 +201,9 @@ class Enricher:
 def _say(view: _Home | None, drawn: dict[str, int | None], rows: Rows, position: int) -> None:
     entity_id = rows.entity_id[position]
     if view is not None and entity_id is not None:
-        view.environments.take(entity_id, rows.state[position], rows.state_numeric[position], rows.unit[position])
-        drawn.pop(view.environments.measures[entity_id][0], None)
+        said = rows.state[position], rows.state_numeric[position], rows.unit[position]
+        if view.environments.take(entity_id, *said):
+            drawn.pop(view.environments.measures[entity_id][0], None)
 
 
 def _draw(view: _Home | None, area_id: str, drawn: dict[str, int | None], seen: _Seen) -> int | None:

@@ -1,4 +1,4 @@
-"""What the sensors of each area say now: one picture an area, drawn anew only when one of its sensors speaks.
+"""What the sensors of each area say now: one picture an area, drawn anew where one of its sensors said something new.
 
 Several sensors of one measure in an area: the mean; for occupancy, whether any of them is on. A sensor that says
 ``unavailable`` or ``unknown`` says nothing. Temperatures are brought to the home's unit.
@@ -31,9 +31,10 @@ class Environments:
         self._unit = snapshot.place.units.get("temperature")
         self._values: dict[str, dict[str, dict[str, float]]] = {}
         self._pictures: dict[str, Picture] = {}
+        self._stale: dict[str, set[str]] = {}
 
-    def take(self, entity_id: str, state: str | None, number: float | None, unit: str | None) -> None:
-        """Note what a sensor of ``measures`` says; ``state`` null: it was removed."""
+    def take(self, entity_id: str, state: str | None, number: float | None, unit: str | None) -> bool:
+        """Note what a sensor of ``measures`` says; ``state`` null: it was removed. Tells whether that was new."""
         area_id, measure = self.measures[entity_id]
         if measure == "occupancy":
             value = _OCCUPIED.get(state or "")
@@ -42,20 +43,27 @@ class Environments:
             if measure == "temperature" and value is not None:
                 value = _converted(value, unit, self._unit)
         sensors = self._values.setdefault(area_id, {}).setdefault(measure, {})
+        if sensors.get(entity_id) == value:
+            return False
         if value is None:
-            sensors.pop(entity_id, None)
+            del sensors[entity_id]
         else:
             sensors[entity_id] = value
-        self._pictures.pop(area_id, None)
+        self._stale.setdefault(area_id, set()).add(measure)
+        return True
 
     def of(self, area_id: str) -> Picture | None:
         """Give an area's picture; null when none of its sensors says anything."""
+        stale = self._stale.pop(area_id, None)
+        if stale is not None:
+            by_measure, before = self._values[area_id], self._pictures.get(area_id, _NOTHING)
+            self._pictures[area_id] = Picture(
+                *(
+                    _summary(measure, by_measure.get(measure)) if measure in stale else known
+                    for measure, known in zip(_MEASURES, before, strict=True)
+                ),
+            )
         picture = self._pictures.get(area_id)
-        if picture is None:
-            by_measure = self._values.get(area_id)
-            if not by_measure:
-                return None
-            picture = self._pictures[area_id] = Picture(*(_summary(name, by_measure.get(name)) for name in _MEASURES))
         return None if picture == _NOTHING else picture
 
     def carry_over(self, before: Environments) -> None:
@@ -66,6 +74,7 @@ class Environments:
                 value = before._values.get(area_id, {}).get(measure, {}).get(entity_id)
                 if value is not None:
                     self._values.setdefault(area_id, {}).setdefault(measure, {})[entity_id] = value
+                    self._stale.setdefault(area_id, set()).add(measure)
 
 
 _NOTHING: Final = Picture(None, None, None, None)
