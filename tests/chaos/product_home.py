@@ -125,8 +125,8 @@ def judge_home(
 ) -> Verdict:
     """Compare what was fired (number -> time) with the events that are shown and the gaps that are told.
 
-    ``missing`` is only what lies in no gap. Events come in the order of their seq; one that was overtaken, as by the list
-    of states after a reconnect, has to be marked late.
+    ``missing`` is only what lies in no gap. Events come in the order of their seq; one that was overtaken, as by the
+    list of states after a reconnect, has to be marked late.
     """
     spans = [(begin - SLACK_US, end + SLACK_US if end is not None else None) for begin, end in gaps]
     verdict = Verdict(surface="home", acknowledged=len(fired_us))
