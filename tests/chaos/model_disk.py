@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise, product
@@ -204,6 +205,11 @@ class ModelDisk(RealDisk):
             for contents in product(*(file.outcomes() for file in tree.values() if not file.folder)):
                 content = iter(contents)
                 yield {path: None if file.folder else next(content) for path, file in tree.items()}
+
+    def a_state(self, chance: random.Random) -> dict[str, bytes | None]:
+        """Choose one of the states."""
+        tree = self._tree({place: chance.choice(folder.outcomes()) for place, folder in self._folders.items()})
+        return {path: None if file.folder else chance.choice(file.outcomes()) for path, file in tree.items()}
 
     def _tree(self, names: Mapping[str, Names]) -> dict[str, _File]:
         """Find what can be reached from the root, folders before what lies in them."""
