@@ -25,6 +25,10 @@ from ingestor.settings import Settings
 PUBLISH_AFTER_S = 0.2
 OBSERVE_EVERY_S = 1.0
 
+#: Where the versions of the current incarnation begin, and how many one may use.
+VERSIONS_FROM = "graph.versions_from"
+VERSIONS_OF_ONE_RUN = 1_000_000
+
 #: Events that tell that an automation or a script began to run.
 RUN_STARTS = pa.array(["automation_triggered", "script_started"])
 
@@ -65,7 +69,7 @@ class Graph:
             graph = self._homes[home] = HomeGraph(home)
             for name, content in self._metadata.documents(home).items():
                 graph.put(name, content)
-        self._first_version = time.time_ns() // 1000
+        self._first_version = self._begin_versions()
         self._follower = JournalFollower(settings.data_dir / "journal", from_now=False)
         self._dirty: set[str] = set()
         self._telling = asyncio.Lock()
@@ -120,6 +124,13 @@ class Graph:
         """Draw the picture, numbered so that versions rise over restarts: users ignore an older one than theirs."""
         snapshot = self._homes[home].snapshot()
         return replace(snapshot, version=self._first_version + snapshot.version)
+
+    def _begin_versions(self) -> int:
+        """Find where to number from: above all numbers of earlier incarnations, whatever the clock says now."""
+        before = self._metadata.get(VERSIONS_FROM)
+        first = max(time.time_ns() // 1000, 0 if before is None else int(before) + VERSIONS_OF_ONE_RUN)
+        self._metadata.put(VERSIONS_FROM, first)
+        return first
 
     def _publish_soon(self, home: str) -> None:
         self._dirty.add(home)

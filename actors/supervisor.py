@@ -46,7 +46,7 @@ class Supervisor:
         self._sources = [handles.source(home) for home in self._homes]
         self._graph, self._historian, self._hub = handles.graph(), handles.historian(), handles.hub()
         self._gate = handles.gate()
-        self._started_us = time.time_ns() // 1000
+        self._started_us, self._started_s = time.time_ns() // 1000, time.monotonic()
         self._phase = "starting"
         self._away: dict[str, str] = {}
         self._starting: asyncio.Task[None] | None = None
@@ -101,7 +101,7 @@ class Supervisor:
             "phase": self._phase,
             "pid": os.getpid(),
             "started_us": self._started_us,
-            "uptime_s": round(time.time() - self._started_us / 1e6, 1),
+            "uptime_s": round(time.monotonic() - self._started_s, 1),
             "ready": int(self._phase == "running" and not self._away),
             "counts": self._conservation(shards, [*sources, gate]),
             "homes": self._homes,
