@@ -1,4 +1,4 @@
-"""In whatever order of appends, commits, deaths, power cuts, rotations, reads, trims: the journal is a list of frames."""
+"""In any order of appends, commits, deaths, power cuts, rotations, reads and trims, the journal is a list of frames."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.committed: list[int] = []
         self.events: list[int] = []
         self.trimmed = self.read_through = self.seq = self.epoch = self.cuts = 0
+        self.followed = 0
         self.writer: JournalWriter
         self._open()
         self._look_anew()
