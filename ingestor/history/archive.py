@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,6 +22,7 @@ from ingestor.history import log, scrub
 from ingestor.history.aggregate import AggregatePage, Aggregation, aggregate
 from ingestor.history.aggregate_sources import Sources
 from ingestor.history.engine import COLUMNS, Engine, as_rows
+from ingestor.history.export import walk
 from ingestor.history.groups import Groups
 from ingestor.history.kept import Kept
 from ingestor.history.layout import DataFile
@@ -148,6 +149,27 @@ class Archive:
     def aggregate(self, asked: Aggregation) -> AggregatePage:
         """Return one page of time buckets. Reads roll-ups where a day has one, rows elsewhere."""
         return self._steadily(lambda now: aggregate(Sources(self._engine, self._rollups, now.table, now.tail), asked))
+
+    def export(self, question: Question) -> Iterator[Any]:
+        """Yield all that passes, oldest first, a bounded number of rows at a time; the question's limit does not count.
+
+        One snapshot, as of the first step. Only if files of it were vacuumed away meanwhile it goes on with a newer.
+        """
+        now, failed = self._snapshot, False
+        while True:
+            try:
+                for rows in walk(self._engine, list(now.table.files.values()), now.tail, question):
+                    yield rows
+                    question = replace(question, cursor=cursor_of("asc", *_place(rows, len(rows) - 1)), order="asc")
+                    failed = False
+            except _UNREADABLE as error:
+                if failed:
+                    raise scrub.blame(self._directory, now.table.files.values(), str(error)) from error
+            else:
+                return
+            with self._refreshing:
+                self._refresh(lambda directory, _: log.load(directory))
+            now, failed = self._snapshot, True
 
     def _refresh(self, read_log: Callable[[Path, log.LogState], log.LogState]) -> bool:
         before = self._snapshot
