@@ -40,5 +40,14 @@ def test_a_lost_commit_is_refused_with_the_next_step(tmp_path: Path) -> None:
     data = Path(shutil.copytree(ROOT / "0.1.0", tmp_path / "data"))
     lost = max((data / "history" / "events" / "_delta_log").glob("*.json"))
     lost.unlink()
-    with pytest.raises(ConfigError, match=rf"{lost.name}: is missing or damaged.*Restore it from a backup"):
+    with pytest.raises(ConfigError, match=rf"{lost.name}: is missing.*Restore it from a backup"):
+        refuse_unusable(data)
+
+
+def test_a_lost_data_file_is_refused_with_the_next_step(tmp_path: Path) -> None:
+    """A file that the history relies on is gone: the start is refused before anything runs, and the file is named."""
+    data = Path(shutil.copytree(ROOT / "0.1.0", tmp_path / "data"))
+    lost = next((data / "history" / "events").glob("date=*/*.parquet"))
+    lost.unlink()
+    with pytest.raises(ConfigError, match=rf"{lost.name}.*Restore it from a backup"):
         refuse_unusable(data)
