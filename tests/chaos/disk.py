@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import shutil
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
-from tests.chaos.disk_kills import FAULTS, TASK, judged, moments
+from tests.chaos.disk_kills import FAULTS, TASK, judged, mixed, moments
 from tests.chaos.disk_nursery import FAILED, Nursery
 from tests.chaos.disk_trace import Traced, traced
 from tests.chaos.power_image import MIB, Image, why_not
@@ -53,7 +54,9 @@ class Findings:
         return {**dict.fromkeys(FAULTS, 0), **self.counts, "violations": self.violations, "void": self.void}
 
 
-def failing_calls(count: int | None, seed: int, *, seconds: float = 1e9) -> dict[str, Any]:
+def failing_calls(
+    count: int | None, seed: int, *, calls: Collection[str] = tuple(ERRORS), seconds: float = 1e9
+) -> dict[str, Any]:
     """Let so many system calls fail, one a run, drawn from the seed; None: every one with each of its errors."""
     findings = Findings()
     deadline = time.monotonic() + seconds
@@ -63,8 +66,7 @@ def failing_calls(count: int | None, seed: int, *, seconds: float = 1e9) -> dict
             (call, number, error) for call, number in moments(nursery, folder, seed) for error in ERRORS.get(call, ())
         ]
         findings.counts["moments"] = len(chosen)
-        random.Random(seed).shuffle(chosen)  # noqa: S311 - repeatable on purpose
-        for call, number, error in chosen[:count]:
+        for call, number, error in mixed(chosen, itemgetter(0, 2), seed)[:count]:
             if time.monotonic() > deadline:
                 break
             what = f"seed {seed}, {error} at {call} {number}"

@@ -12,6 +12,8 @@ import shutil
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +32,18 @@ def moments(nursery: Nursery, folder: Path, seed: int) -> list[tuple[str, int]]:
     shutil.rmtree(folder / "0")
     counts = found.counts()
     return [(call, number) for call in CALLS for number in range(1, counts[call] + 1)]
+
+
+def mixed(found: list[Any], kind: Callable[[Any], object], seed: int) -> list[Any]:
+    """Draw an order from the seed in which the first of every kind come first, then the second ones, and so on."""
+    found = list(found)
+    random.Random(seed).shuffle(found)  # noqa: S311 - repeatable on purpose
+    seen: Counter[object] = Counter()
+    ranked = []
+    for each in found:
+        ranked.append((seen[kind(each)], each))
+        seen[kind(each)] += 1
+    return [each for _, each in sorted(ranked, key=itemgetter(0))]
 
 
 def judged(nursery: Nursery, directory: Path, found: Traced, report: Counter[str]) -> list[str]:
@@ -51,8 +65,7 @@ def kills(count: int | None, seed: int, *, seconds: float = 1e9) -> dict[str, An
         folder = Path(name)
         chosen = moments(nursery, folder, seed)
         report["moments"] = len(chosen)
-        random.Random(seed).shuffle(chosen)  # noqa: S311 - repeatable on purpose
-        for call, number in chosen[:count]:
+        for call, number in mixed(chosen, itemgetter(0), seed)[:count]:
             if time.monotonic() > deadline:
                 break
             rule = f"{call}:signal=SIGKILL:when={number}"

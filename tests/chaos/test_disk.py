@@ -33,6 +33,14 @@ def test_a_call_that_fails_ends_the_writer_and_loses_nothing() -> None:
     assert found["disk_faults"] == 15
 
 
+@needs_strace
+def test_a_failed_sync_is_never_tried_again() -> None:
+    """The kernel may have dropped the bytes and would say yes the second time: the log of calls shows no second one."""
+    found = failing_calls(10, seed=5, calls=("fdatasync",))
+    _sound(found)
+    assert found["disk_faults"] == 10
+
+
 @needs_mounts
 def test_a_disk_that_is_full_or_read_only_is_outlived() -> None:
     """No space, no inodes, no descriptors, read-only, and a full history alone: with the fault gone, all goes on."""
