@@ -18,10 +18,11 @@ import pyarrow as pa
 from actors import handles
 from actors.hub import Live
 from actors.together import Together
-from ingestor.errors import QueryError
+from ingestor.errors import IngestorError, QueryError
 from ingestor.event import SCHEMA
 from ingestor.graph.snapshot import EntityFacts, Snapshot
 from ingestor.history import Archive
+from ingestor.history.aggregate import AggregatePage, Aggregation
 from ingestor.history.question import Page, Question
 from ingestor.journal import FrameKind, decode
 from ingestor.metadata import SqliteMetadata
@@ -31,6 +32,8 @@ from .desk import LiveBatch
 from .feed import Feed, Listener
 
 READERS = 4
+EXPORTERS = 2
+ZONES_S = 60.0
 CATCH_UP_ROWS = 1_000
 HEARTBEAT_S = 4.0
 POLL_S = 0.01
@@ -72,6 +75,8 @@ class ActorDesk:
         self._refresh = Together(self._archive.refresh)
         self._feed = Feed()
         self._readers = asyncio.Semaphore(READERS)
+        self._exporters = asyncio.Semaphore(EXPORTERS)
+        self._zones_until = 0.0
         self._snapshots: dict[str, Snapshot] = {}
 
     async def status(self) -> dict[str, Any]:
@@ -92,6 +97,41 @@ class ActorDesk:
     async def event(self, event_id: str) -> pa.Table:
         """Read one event."""
         return await self._read(self._archive.event, event_id)
+
+    async def history(self, asked: Aggregation) -> AggregatePage:
+        """Sum up table and journal as they are now."""
+        page: AggregatePage = await self._read(self._archive.aggregate, asked)
+        return page
+
+    async def zones(self) -> dict[str, str]:
+        """Ask the Graph, at most once a minute; while it is away, what it said last holds."""
+        now = time.monotonic()
+        if now >= self._zones_until:
+            try:
+                await self._entities()
+            except IngestorError:
+                if not self._snapshots:
+                    raise
+            self._zones_until = now + ZONES_S
+        return {home: snapshot.place.time_zone for home, snapshot in self._snapshots.items()}
+
+    async def export(self, question: Question) -> AsyncGenerator[pa.Table, None]:
+        """Read on in a thread, a step at a time, when the consumer asks for it."""
+        await self._refresh.done()
+        steps = self._archive.export(question)
+        step: asyncio.Future[Any] | None = None
+        try:
+            while True:
+                async with self._exporters:
+                    step = asyncio.ensure_future(asyncio.to_thread(next, steps, None))
+                    rows = await asyncio.shield(step)
+                if rows is None:
+                    return
+                yield rows
+        finally:
+            if step is not None:
+                await asyncio.gather(step, return_exceptions=True)
+            steps.close()
 
     async def wait_visible(self, seq: int, timeout_s: float) -> bool:
         """Look until it is there: what was acknowledged is in the journal already."""

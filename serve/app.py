@@ -22,7 +22,20 @@ from . import pages, status
 from .crowd import Crowd
 from .desk import Counter, Desk
 from .door import Door
-from .rest import answers, automations, events, graph, health, ingest, ledgers, registry, states, stream
+from .rest import (
+    answers,
+    automations,
+    events,
+    export,
+    graph,
+    health,
+    history,
+    ingest,
+    ledgers,
+    registry,
+    states,
+    stream,
+)
 from .schemas import ProblemDocument
 
 PREFIX = "/api/v1"
@@ -44,7 +57,7 @@ TAGS = [
     {"name": "completeness", "description": "What is missing, and what was refused."},
     {"name": "health", "description": "How the ingestor is."},
 ]
-_TOPICS = (events, ingest, states, registry, automations, graph, ledgers)
+_TOPICS = (history, export, events, ingest, states, registry, automations, graph, ledgers)
 
 
 def api(desk: Desk, *, hosts: Collection[str] = ()) -> FastAPI:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from ingestor.history.aggregate import AggregatePage, Aggregation
 from ingestor.history.question import Page, Question
 
 
@@ -57,6 +58,21 @@ class Desk(Counter, Protocol):
 
     async def event(self, event_id: str) -> pa.Table:
         """Find the event with this id (32 hex digits): one row, or none."""
+        ...
+
+    async def history(self, asked: Aggregation) -> AggregatePage:
+        """One page of time buckets, committed events or not yet. Raises ``QueryError``."""
+        ...
+
+    async def zones(self) -> dict[str, str]:
+        """Home -> the IANA name of its time zone."""
+        ...
+
+    def export(self, question: Question) -> AsyncGenerator[pa.Table, None]:
+        """All events that pass, oldest first, in tables of bounded size, none of them empty. The limit does not count.
+
+        Nothing is read ahead while the consumer is busy. ``aclose`` ends it.
+        """
         ...
 
     async def wait_visible(self, seq: int, timeout_s: float) -> bool:

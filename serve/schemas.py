@@ -32,6 +32,14 @@ EVENT_EXAMPLE: dict[str, Any] = {
     "backfilled": False,
 }
 
+BUCKET_EXAMPLE: dict[str, Any] = {
+    "start": "2026-11-24T05:00:00.000000Z",
+    "end": "2026-11-24T06:00:00.000000Z",
+    "entity_id": "sensor.kitchen_temperature",
+    "mean": 21.35,
+    "max": 21.6,
+}
+
 
 class Loose(BaseModel):
     """An answer that may grow: readers ignore names they do not know."""
@@ -231,4 +239,12 @@ class Ready(BaseModel):
     reasons: list[str]
 
 
+class Bucket(Loose):
+    """A span of time, and what was asked to be told of it: groups and aggregates, each by its name."""
+
+    start: str
+    end: str
+
+
 EventListing = Listing[Event]
+BucketListing = Listing[Bucket]

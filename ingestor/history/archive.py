@@ -7,7 +7,7 @@ Historian does at that moment. An ``event_id`` comes out once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -150,7 +150,7 @@ class Archive:
         """Return one page of time buckets. Reads roll-ups where a day has one, rows elsewhere."""
         return self._steadily(lambda now: aggregate(Sources(self._engine, self._rollups, now.table, now.tail), asked))
 
-    def export(self, question: Question) -> Iterator[Any]:
+    def export(self, question: Question) -> Generator[Any, None, None]:
         """Yield all that passes, oldest first, a bounded number of rows at a time; the question's limit does not count.
 
         One snapshot, as of the first step. Only if files of it were vacuumed away meanwhile it goes on with a newer.

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from ingestor.formats.json import rows_to_json
 from ingestor.history.question import Page
 
-from ..schemas import EVENT_EXAMPLE
+from ..schemas import BUCKET_EXAMPLE, EVENT_EXAMPLE
 
 JSON = "application/json"
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -37,6 +37,15 @@ EVENTS: dict[int | str, dict[str, Any]] = {
         },
     }
 }
+BUCKETS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {JSON: {"example": {"items": [BUCKET_EXAMPLE], "next": None}}},
+        "headers": {
+            "X-Time-Zone": {"description": "The zone whose clocks cut the buckets.", "schema": {"type": "string"}},
+            **EVENTS[200]["headers"],
+        },
+    }
+}
 
 
 def events(page: Page, headers: dict[str, str] | None = None) -> Response:
@@ -50,9 +59,9 @@ def event(row: pa.Table) -> Response:
     return Response(rows_to_json(row).strip()[1:-1], media_type=JSON)
 
 
-def value(content: Any, status: int = 200) -> Response:
+def value(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Write anything else."""
-    return Response(orjson.dumps(content, default=_text, option=_OPTIONS), status, media_type=JSON)
+    return Response(orjson.dumps(content, default=_text, option=_OPTIONS), status, headers, media_type=JSON)
 
 
 def _text(item: Any) -> Any:

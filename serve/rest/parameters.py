@@ -130,10 +130,7 @@ class EventQuestion(EventFilter):
 
     def question(self, now_us: int, **fixed: Any) -> Question:
         """Word it for the desk. ``fixed`` are filters that the path decides. Raises ``QueryError``."""
-        start_us = None if self.start_time is None else parse_time("start_time", self.start_time, now_us)
-        end_us = None if self.end_time is None else parse_time("end_time", self.end_time, now_us)
-        if start_us is not None and end_us is not None and end_us < start_us:
-            raise QueryError("end_time", str(self.end_time), f"a time not before start_time {self.start_time}")
+        start_us, end_us = span_of(self.start_time, self.end_time, now_us)
         values = self.filters()
         for name, value in fixed.items():
             if values[name] not in (None, value):
@@ -146,6 +143,15 @@ class EventQuestion(EventFilter):
             limit=self.limit,
             cursor=self.cursor,
         )
+
+
+def span_of(start_time: str | None, end_time: str | None, now_us: int) -> tuple[int | None, int | None]:
+    """Read both times (UTC, microseconds). Raises ``QueryError``, also where the end is before the start."""
+    start_us = None if start_time is None else parse_time("start_time", start_time, now_us)
+    end_us = None if end_time is None else parse_time("end_time", end_time, now_us)
+    if start_us is not None and end_us is not None and end_us < start_us:
+        raise QueryError("end_time", str(end_time), f"a time not before start_time {start_time}")
+    return start_us, end_us
 
 
 def now_us() -> int:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ingestor.errors import NotFound, QueryError
 from ingestor.event import SCHEMA
+from ingestor.history.aggregate import AggregatePage, Aggregation
 from ingestor.history.question import Page, Question, cursor_of
 from serve.desk import LiveBatch
 
@@ -63,7 +64,10 @@ class FakeDesk:
     def __init__(self) -> None:
         self.rows = [row(seq) for seq in range(1, 91)] + [row(seq, **RAN, device_id=None) for seq in range(91, 101)]
         self.fails: BaseException | None = None
+        self.breaks: BaseException | None = None
         self.is_ready = True
+        self.cabin_zone = "Europe/Amsterdam"
+        self.summed: list[Aggregation] = []
         self.accepted: list[tuple[str | None, list[bytes], str]] = []
         self.asked: list[Question] = []
         self.batches: list[LiveBatch] = []
@@ -112,6 +116,32 @@ class FakeDesk:
     async def event(self, wanted: str) -> pa.Table:
         self._fail()
         return table([r for r in self.rows if r["event_id"].hex() == wanted])
+
+    async def history(self, asked: Aggregation) -> AggregatePage:
+        self._fail()
+        self.summed.append(asked)
+        at_us = int(START.timestamp()) * 1_000_000
+        item = {"start": at_us, "end": at_us + 3_600_000_000, **dict.fromkeys(asked.group_by), "count": 3}
+        return AggregatePage(items=[item], next=None)
+
+    async def zones(self) -> dict[str, str]:
+        return {"home": "Europe/Amsterdam", "cabin": self.cabin_zone}
+
+    async def export(self, question: Question) -> AsyncGenerator[pa.Table, None]:
+        self._fail()
+        self.asked.append(question)
+        self.live_open += 1
+        try:
+            for at in range(0, len(self.rows), 30):
+                self.live_steps += 1
+                if at and self.breaks is not None:
+                    raise self.breaks
+                yield table(self.rows[at : at + 30])
+            while self.endless:
+                self.live_steps += 1
+                yield table(self.rows)
+        finally:
+            self.live_open -= 1
 
     async def wait_visible(self, seq: int, timeout_s: float) -> bool:
         if seq > len(self.rows):
