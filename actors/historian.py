@@ -23,7 +23,7 @@ import structlog
 
 from actors.shard import owns
 from ingestor.event import SCHEMA
-from ingestor.history import HistoryTable
+from ingestor.history import HistoryTable, rollup
 from ingestor.journal import Frame, FrameKind, JournalReader, decode_all, shards_in, trim
 from ingestor.metadata import SqliteMetadata
 from ingestor.settings import Settings
@@ -33,6 +33,8 @@ TRIM_AFTER_S = 120.0
 #: So many rows are moved at once; they are held in memory, and once more while they are sorted.
 BATCH_ROWS = 200_000
 VACUUM_AFTER_S = 3_600.0
+#: How long to wait when no day was left to roll up, or one could not be.
+ROLL_UP_AFTER_S = 60.0
 #: How much this gives way to the shards when the processor is short.
 NICE = 5
 
@@ -47,9 +49,8 @@ class Historian:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.history
         self._journals = settings.data_dir / "journal"
-        self._table = HistoryTable(
-            settings.data_dir / "history" / "events", compact_files=settings.history.compact_files
-        )
+        self._directory = settings.data_dir / "history" / "events"
+        self._table = HistoryTable(self._directory, compact_files=settings.history.compact_files)
         self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
         self._ends: dict[int, JournalReader] = {}
         self._readers: dict[int, JournalReader] = {}
@@ -60,6 +61,7 @@ class Historian:
         self._commits = self._duplicates = 0
         self._last_commit_s = 0.0
         self._fault: str | None = None
+        self._roll_up_at = 0.0
         self._loop: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -109,6 +111,8 @@ class Historian:
                 elif self._untidy:
                     async with self._lock:
                         self._untidy = await self._do(self._table.tidy)
+                elif time.monotonic() >= self._roll_up_at:
+                    await self._roll_up()
                 if time.monotonic() - vacuumed_at > VACUUM_AFTER_S:
                     vacuumed_at = time.monotonic()
                     async with self._lock:
@@ -118,6 +122,15 @@ class Historian:
                 self._fault = str(error)
                 log.exception("history.commit_failed", error=str(error))
                 await asyncio.sleep(self._settings.commit_s)
+
+    async def _roll_up(self) -> None:
+        """Roll up one day, if one is left. Roll-ups spare time and hold nothing: a failure delays only them."""
+        day = None
+        try:
+            day = await self._do(partial(rollup.refresh, self._directory, self._table.files()))
+        except Exception as error:
+            log.exception("history.roll_up_failed", error=str(error))
+        self._roll_up_at = time.monotonic() + (0.0 if day else ROLL_UP_AFTER_S)
 
     def _waiting(self) -> int:
         """Estimate how many events wait in the journals: seqs have holes, so it is at least the true number."""

@@ -126,7 +126,7 @@ async def test_a_content_coding_is_chosen_by_the_client(
         content = await answer.read()
     plain = {
         "gzip": gzip.decompress,
-        "zstd": lambda packed: zstandard.ZstdDecompressor().stream_reader(packed).read(),
+        "zstd": lambda packed: bytes(zstandard.decompress(packed, max_output_size=10**8)),  # type: ignore[no-untyped-call]  # its stubs leave it open
         None: bytes,
     }[coding](content)
     assert read("ndjson", plain) == list(range(1, 101))
