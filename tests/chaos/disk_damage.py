@@ -29,16 +29,17 @@ from tests.ingestor.journal.helpers import segment_files
 
 SECTOR: Final = 512
 KINDS: Final = ("flip", "flip", "flip", "zeroed", "swapped", "cut", "garbage", "stale", "emptied", "deleted")
-TASK: Final = {"segment_bytes": 12_000}
+TASK: Final = {"segment_bytes": 24_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
-    """An undamaged journal: its frames, and for each its file and bytes."""
+    """An undamaged journal: its frames, and for each its file and bytes, and which commit it was in."""
 
     directory: Path
     frames: list[Frame]
     places: list[tuple[str, int, bytes]]
+    commits: list[int]
 
 
 def damages(count: int, seed: int, *, seconds: float = 1e9) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def damages(count: int, seed: int, *, seconds: float = 1e9) -> dict[str, Any]:
     return {**report, "violations": violations, "void": void if count > len(KINDS) * 3 else []}
 
 
-def write_whole(directory: Path, chance: random.Random, *, commits: int = 24) -> Whole:
+def write_whole(directory: Path, chance: random.Random, *, commits: int = 28) -> Whole:
     """Write a journal of a few segments and epochs."""
     directory.parent.mkdir(parents=True)
     writer = open_journal(directory, TASK)
@@ -86,20 +87,23 @@ def write_whole(directory: Path, chance: random.Random, *, commits: int = 24) ->
             writer = open_journal(directory, TASK)
     writer.close()
     frames = read_until_refused(directory)[0]
-    places = []
+    places: list[tuple[str, int, bytes]] = []
+    numbers = [0]
     for path in segment_files(directory):
         data, at = path.read_bytes(), HEADER_BYTES
         while at < len(data):
             header = parse_header(data, at)
             places.append((path.name, at, data[at : at + header.frame_bytes]))
+            numbers.append(numbers[-1] + (header.group_bytes == 0))
             at += header.frame_bytes
     assert len(places) == len(frames)
-    return Whole(directory=directory, frames=frames, places=places)
+    return Whole(directory=directory, frames=frames, places=places, commits=numbers[1:])
 
 
 def damage(directory: Path, kind: str, chance: random.Random) -> str:
-    """Damage one segment, and say how."""
-    path = chance.choice(segment_files(directory))
+    """Damage one segment, the last one more often than others, and say how."""
+    files = segment_files(directory)
+    path = chance.choice([*files, *files[-1:] * len(files)])
     data = bytearray(path.read_bytes())
     at = chance.randrange(len(data))
     begin = at - at % SECTOR
@@ -152,6 +156,11 @@ def judge(directory: Path, whole: Whole, *, marked: bool) -> str:
     if len(expected) == len(whole.frames):
         return "harmless"
     assert found.lost_after_seq is not None or found.bytes_dropped, "frames are gone and nobody says so"
+    torn = whole.commits[len(expected)]
+    later = [
+        frame for frame, number in zip(whole.frames, whole.commits, strict=True) if frame in intact and number > torn
+    ]
+    assert not later, f"commits were cut off that are whole, from seq {later[0].first_seq} on"
     last = whole.frames[len(expected) - 1].last_seq if expected else 0
     assert not marked or (found.lost_after_seq, found.lost_through_seq) == (last, whole.frames[-1].last_seq)
     assert reading_stopped or not marked or len(frames) == len(expected)
