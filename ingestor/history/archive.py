@@ -23,9 +23,9 @@ from ingestor.history.aggregate import AggregatePage, Aggregation, aggregate
 from ingestor.history.aggregate_sources import Sources
 from ingestor.history.engine import COLUMNS, Engine, as_rows
 from ingestor.history.export import walk
-from ingestor.history.groups import Groups
+from ingestor.history.groups import Groups, GroupUnreadable
 from ingestor.history.kept import Kept
-from ingestor.history.layout import DataFile
+from ingestor.history.layout import ROW_GROUP_ROWS, DataFile
 from ingestor.history.question import Page, Question, cursor_of, values_of
 from ingestor.history.recall import latest_states
 from ingestor.history.rollup import Rollups
@@ -40,11 +40,13 @@ FIRST_ROWS = 65_536
 FIRST_ROWS_IF_RARE = 1_048_576
 #: A question for more entities than this is one for the engine, and so is one that must decode more row groups.
 FEW_ENTITIES = 16
-DECODED_GROUPS = 8
+DECODED_GROUPS = 32
+#: So many when no entity is named: then every group of a file must be read, and the engine skips rows better.
+DECODED_GROUPS_OF_ALL = 8
 #: So often a reader may find that the journal was trimmed while it looked where to go on.
 REWINDS = 3
-#: What an engine makes of a file that is gone or damaged.
-_UNREADABLE = (duckdb.Error, OSError, pa.ArrowInvalid)
+#: What comes of a file that is gone or damaged.
+_UNREADABLE = (duckdb.Error, GroupUnreadable)
 _Answer = TypeVar("_Answer")
 
 
@@ -226,20 +228,20 @@ class Archive:
         return Page(rows=rows, next=follows)
 
     def _from_groups(self, found: Any, files: list[DataFile], question: Question) -> tuple[Any, list[DataFile]]:
-        """Read on in the row groups of the entities asked for, while few must be decoded. Returns the files left."""
+        """Read on in row groups while few must be decoded. Returns the files that are left to the engine."""
         entities = values_of(question.entity_id)
-        if not 0 < len(entities) <= FEW_ENTITIES:
+        if len(entities) > FEW_ENTITIES:
             return found, files
-        budget = DECODED_GROUPS
+        budget = DECODED_GROUPS if entities else DECODED_GROUPS_OF_ALL
         for at, file in enumerate(files):
             if _is_done(found, question, file):
                 return found, []
+            if not entities and file.rows > budget * ROW_GROUP_ROWS:
+                return found, files[at:]
             budget -= self._groups.cost(file, entities)
             if budget < 0:
                 return found, files[at:]
-            news = self._groups.of_entities(file, entities)
-            news = news.filter(question.passing(news)) if len(news) else news
-            found = _merged(found, _beyond_place(news, question), question)
+            found = _merged(found, self._groups.page(file, entities, question), question)
         return found, []
 
     def _from_files(self, found: Any, files: list[DataFile], question: Question) -> Any:
@@ -355,16 +357,6 @@ def _may_hold(file: DataFile, question: Question) -> bool:
     if question.place is None:
         return True
     return file.min_us <= question.place[0] if question.order == "desc" else file.max_us >= question.place[0]
-
-
-def _beyond_place(rows: Any, question: Question) -> Any:
-    """Return the rows that come after the cursor."""
-    if question.place is None or not len(rows):
-        return rows
-    time_us, seq = question.place
-    times, beyond = rows["time_fired"].cast(pa.int64()), pc.less if question.order == "desc" else pc.greater
-    same = pc.and_(pc.equal(times, time_us), beyond(rows["seq"], seq))
-    return rows.filter(pc.or_(beyond(times, time_us), same))
 
 
 def _merged(found: Any, news: Any, question: Question) -> Any:

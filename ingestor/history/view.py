@@ -15,6 +15,7 @@ from ingestor.event import SCHEMA
 from ingestor.history.kept import Kept
 from ingestor.history.layout import ROW_SCHEMA
 from ingestor.history.piece import Piece
+from ingestor.history.places import after_place, near
 from ingestor.history.question import Question
 
 
@@ -36,7 +37,7 @@ class TailView:
         for piece in pieces:
             if chosen.is_before(piece):
                 break
-            chosen.add(piece, _after_place(piece, piece.passing(question), question))
+            chosen.add(piece, after_place(piece.times_us, piece.seqs, piece.passing(question), question))
         return self._rows(*chosen.sort())
 
     def after(self, shard: int, seq: int, question: Question, most: int) -> Any:
@@ -133,8 +134,8 @@ class _Chosen:
         at = np.concatenate(self._places)
         times = np.concatenate([piece.times_us[own] for piece, own in zip(self._pieces, self._places, strict=True)])
         seqs = np.concatenate([piece.seqs[own] for piece, own in zip(self._pieces, self._places, strict=True)])
-        near = self._near(times)
-        order = near[np.lexsort((seqs[near], times[near]))]
+        first = near(times, self._most, newest_first=self._newest_first)
+        order = first[np.lexsort((seqs[first], times[first]))]
         first = (order[::-1] if self._newest_first else order)[: self._most]
         kept = np.sort(first)
         self._places = [at[kept[owners[kept] == number]] for number in range(len(self._pieces))]
@@ -142,14 +143,6 @@ class _Chosen:
         if self._count == self._most:
             self._last_us = int(times[first[-1]])
         return self._pieces, self._places, np.searchsorted(kept, first)
-
-    def _near(self, times: Any) -> Any:
-        """Return the rows before which fewer than ``most`` others stand by time alone."""
-        if len(times) <= 4 * self._most:
-            return np.arange(len(times))
-        if self._newest_first:
-            return np.flatnonzero(times >= np.partition(times, len(times) - self._most)[len(times) - self._most])
-        return np.flatnonzero(times <= np.partition(times, self._most - 1)[self._most - 1])
 
 
 _NONE = np.empty(0, np.int64)
@@ -161,13 +154,3 @@ def _newest(piece: Piece) -> int:
 
 def _oldest(piece: Piece) -> int:
     return piece.min_us
-
-
-def _after_place(piece: Piece, at: Any, question: Question) -> Any:
-    if question.place is None:
-        return at
-    time_us, seq = question.place
-    times, seqs = piece.times_us[at], piece.seqs[at]
-    if question.order == "desc":
-        return at[(times < time_us) | ((times == time_us) & (seqs < seq))]
-    return at[(times > time_us) | ((times == time_us) & (seqs > seq))]
