@@ -63,13 +63,24 @@ class _Home:
 
 @dataclass(slots=True, kw_only=True)
 class _Seen:
-    """What the walk over a batch found, one entry an event."""
+    """What the walk over a batch found, one entry an event. ``picture``: its place among the ``pictures``."""
 
     cause: list[str | None]
     since_s: list[float | None]
     late: list[bool]
     picture: list[int | None]
     pictures: list[Picture]
+
+    @classmethod
+    def of(cls, count: int) -> _Seen:
+        """Begin with nothing found."""
+        return cls(
+            cause=[None] * count,
+            since_s=[None] * count,
+            late=[False] * count,
+            picture=[None] * count,
+            pictures=[],
+        )
 
 
 class Enricher:
@@ -152,11 +163,11 @@ class Enricher:
         context: Rows,
         first_seq: int,
     ) -> _Seen:
-        causes, states = self._causes, self._states
-        known = states.of_home(home)
+        causes, known = self._causes, self._states.of_home(home)
         areas = view.areas if view is not None else {}
         measures = view.environments.measures if view is not None else {}
-        seen = _Seen(cause=[], since_s=[], late=[], picture=[], pictures=[])
+        seen = _Seen.of(len(rows))
+        newest: dict[str, Known] = {}
         drawn: dict[str, int | None] = {}
         copies = sorted(range(len(context)), key=context.time_fired_us.__getitem__, reverse=True)
         contexts = zip(rows.context_id, rows.context_parent_id, rows.user_id, strict=True)
@@ -165,26 +176,29 @@ class Enricher:
         ):
             while copies and context.time_fired_us[copies[-1]] <= fired:
                 self._take_copy(context, copies.pop(), view, drawn)
-            seen.cause.append(causes.of(context_id, parent_id, user_id))
-            since_s, late, picture = None, False, None
-            if entity_id is not None:
-                if event_type == _STATE_CHANGED:
-                    last = known.get(entity_id)
-                    since_s, late = _since(rows, position, last), last is not None and fired < last.time_fired_us
-                    if not late:
-                        _put(states, home, rows, position, ids[position], first_seq + position)
-                        if entity_id in measures:
-                            _say(view, drawn, rows, position)
+            cause = causes.of(context_id, parent_id, user_id)
+            if cause is not None:
+                seen.cause[position] = cause
+            if entity_id is None:
+                continue
+            if event_type == _STATE_CHANGED:
+                last = newest.get(entity_id) or known.get(entity_id)
+                seen.since_s[position] = _since(rows, position, last)
+                if last is not None and fired < last[0]:
+                    seen.late[position] = True
                 else:
-                    causes.started(event_type, entity_id, context_id)
-                area_id = areas.get(entity_id)
-                if area_id is not None:
-                    picture = drawn[area_id] if area_id in drawn else _draw(view, area_id, drawn, seen)
-            seen.since_s.append(since_s)
-            seen.late.append(late)
-            seen.picture.append(picture)
+                    newest[entity_id] = _known(rows, position, ids[position], first_seq + position)
+                    if entity_id in measures:
+                        _say(view, drawn, rows, position)
+            else:
+                causes.started(event_type, entity_id, context_id)
+            area_id = areas.get(entity_id)
+            if area_id is not None:
+                picture = drawn[area_id] if area_id in drawn else _draw(view, area_id, drawn, seen)
+                seen.picture[position] = picture
         while copies:
             self._take_copy(context, copies.pop(), view, drawn)
+        self._states.update(home, newest)
         return seen
 
     def _take_copy(self, context: Rows, position: int, view: _Home | None, drawn: dict[str, int | None]) -> None:
@@ -219,11 +233,11 @@ def _since(rows: Rows, position: int, last: Known | None) -> float | None:
     changed, updated = rows.old_changed_us[position], rows.last_updated_us[position]
     moment = rows.time_fired_us[position] if updated is None else updated
     if changed is None and last is not None:
-        changed = last.last_changed_us
+        changed = last[1]
     return None if changed is None or changed > moment else (moment - changed) / 1_000_000
 
 
-def _put(states: LastStates, home: str, rows: Rows, position: int, event_id: bytes, seq: int) -> None:
+def _known(rows: Rows, position: int, event_id: bytes, seq: int) -> Known:
     fired, facts = rows.time_fired_us[position], rows.attributes[position]
     changed, updated = rows.last_changed_us[position], rows.last_updated_us[position]
     known = (
@@ -241,7 +255,7 @@ def _put(states: LastStates, home: str, rows: Rows, position: int, event_id: byt
         seq,
     )
     # Known(...) calls a Python function; a million a minute add up.
-    states.put(home, rows.entity_id[position] or "", tuple.__new__(Known, known))
+    return tuple.__new__(Known, known)
 
 
 def _environment(seen: _Seen) -> Any:

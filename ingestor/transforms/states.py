@@ -113,12 +113,19 @@ class LastStates:
 
     def put(self, home: str, entity_id: str, known: Known) -> None:
         """Set a state that is newer than, or as new as, the one known."""
+        self.update(home, {entity_id: known})
+
+    def update(self, home: str, newest: dict[str, Known]) -> None:
+        """Set states that are newer than, or as new as, those known. What is set last goes last."""
         states = self._homes.setdefault(home, {})
-        before = states.pop(entity_id, None)
-        states[entity_id] = known
-        held = self._bytes.get(home, 0) + len(known.attributes or "")
-        if before is not None:
-            held -= len(before.attributes or "")
+        held = self._bytes.get(home, 0)
+        for entity_id, known in newest.items():
+            before = states.pop(entity_id, None)
+            states[entity_id] = known
+            if before is None:
+                held += len(known[7] or "")
+            elif before[7] is not known[7]:
+                held += len(known[7] or "") - len(before[7] or "")
         self._bytes[home] = held
         if len(states) > self._entities or held > self._attribute_bytes:
             self._evict(home, states)
