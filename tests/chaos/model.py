@@ -188,8 +188,11 @@ class Life:
         trim(self.directory, through_seq=through, keep_s=0, clock=lambda: 4e9, disk=self._disk)
 
 
-def examine(script: tuple[Step, ...], *, again: int = 1, contents: int = 1000) -> Examined:
-    """Play a script, and recover from each state. ``again``: of so many first states one is cut a second time."""
+def examine(script: tuple[Step, ...], *, again: int = 1, contents: int = 1000, until: float = 1e12) -> Examined:
+    """Play a script, and recover from each state. ``again``: of so many first states one is cut a second time.
+
+    Ends unfinished at ``until`` on the monotonic clock.
+    """
     found = Examined(lives=1)
     seen: set[Any] = set()
     with folder() as base:
@@ -198,7 +201,7 @@ def examine(script: tuple[Step, ...], *, again: int = 1, contents: int = 1000) -
 
         def watch() -> None:
             for state in disk.states():
-                if len(found.violations) > ENOUGH:
+                if len(found.violations) > ENOUGH or time.monotonic() > until:
                     raise Refuted
                 key = (tuple(state.items()), told.key())
                 if key in seen:
@@ -334,17 +337,18 @@ def folder() -> Iterator[Path]:
 
 
 def run(seconds: float, seed: int) -> dict[str, Any]:
-    """Examine the whole ``LIFE``, then lives that follow from the seed, for about so long. At least one each."""
+    """Examine ``LIFE`` for half of the time, then lives that follow from the seed for the rest."""
     chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     total = Examined()
     script = LIFE
     while True:
-        found = examine(script, again=chance.choice([3, 5, 7]))
+        until = began + (seconds if total.lives else seconds / 2)
+        found = examine(script, again=chance.choice([10, 30]), until=until)
         for name in ("states", "again", "torn", "lives", "acknowledged"):
             setattr(total, name, getattr(total, name) + getattr(found, name))
         total.violations += [f"{text}; in {script}" for text in found.violations[:3]]
-        if time.monotonic() > deadline and total.lives > 1:
+        if time.monotonic() > began + seconds:
             break
         script = random_script(chance)
     return {
