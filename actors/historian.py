@@ -35,6 +35,8 @@ BATCH_ROWS = 200_000
 VACUUM_AFTER_S = 3_600.0
 #: How long to wait when no day was left to roll up, or one could not be.
 ROLL_UP_AFTER_S = 60.0
+#: How soon a commit that failed is tried again, at the latest.
+RETRY_AFTER_S = 5.0
 #: How much this gives way to the shards when the processor is short.
 NICE = 5
 
@@ -50,7 +52,7 @@ class Historian:
         self._settings = settings.history
         self._journals = settings.data_dir / "journal"
         self._directory = settings.data_dir / "history" / "events"
-        self._table = HistoryTable(self._directory, compact_files=settings.history.compact_files)
+        self._table = self._open()
         self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
         self._ends: dict[int, JournalReader] = {}
         self._readers: dict[int, JournalReader] = {}
@@ -121,7 +123,23 @@ class Historian:
             except Exception as error:
                 self._fault = str(error)
                 log.exception("history.commit_failed", error=str(error))
-                await asyncio.sleep(self._settings.commit_s)
+                await asyncio.sleep(min(self._settings.commit_s, RETRY_AFTER_S))
+                await self._mend()
+
+    def _open(self) -> HistoryTable:
+        return HistoryTable(self._directory, compact_files=self._settings.compact_files)
+
+    async def _mend(self) -> None:
+        """After a failure: make what room there is, and find out what of a failed commit is on disk."""
+        try:
+            async with self._lock:
+                await self._do(partial(self._trim, keep_s=0.0))
+                if self._table.unsure:
+                    self._table.close()
+                    self._table = await self._do(self._open)
+        except Exception as error:
+            self._fault = str(error)
+            log.exception("history.not_mended", error=str(error))
 
     async def _roll_up(self) -> None:
         """Roll up one day, if one is left. Roll-ups spare time and hold nothing: a failure delays only them."""
@@ -169,10 +187,14 @@ class Historian:
             self._metadata.add_quarantined(quarantined)
         appended = self._table.append(batches, marks)
         self._duplicates += appended.duplicates
-        for shard, seq in self._table.watermarks.items():
-            trim(self._journals / str(shard), through_seq=seq, keep_s=TRIM_AFTER_S)
+        self._trim(keep_s=TRIM_AFTER_S)
         log.info("history.committed", rows=appended.rows, duplicates=appended.duplicates)
         return True
+
+    def _trim(self, *, keep_s: float) -> None:
+        """Remove what the table has, once it is so old."""
+        for shard, seq in self._table.watermarks.items():
+            trim(self._journals / str(shard), through_seq=seq, keep_s=keep_s)
 
     def _read(self) -> Iterator[tuple[int, list[Frame]]]:
         """Yield what follows the table's watermarks, of each shard in turn, until there is nothing or enough."""

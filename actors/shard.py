@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import pyarrow as pa
 import structlog
 
-from actors.committer import Committer
+from actors.committer import EXIT_JOURNAL_FAILED, Committer
 from actors.messages import Part, Receipt, Refusal
 from actors.room import Room
 from actors.turns import Turns
@@ -77,8 +79,7 @@ class Shard:
             self._turns.check(part.turn)
         self._room.check()
         first_seq = self._lease(len(part.batch.events))
-        outcome = self._pipeline.process(part.batch, part.context, first_seq=first_seq)
-        receipt = self._append(part.batch, outcome, first_seq)
+        receipt, outcome = self._take(part.batch, part.context, first_seq)
         if part.turn is not None:
             self._turns.took(part.turn)
         await self._committer.commit()
@@ -90,10 +91,11 @@ class Shard:
         """Try one quarantined event again. Refused once more, it is neither counted nor written a second time."""
         await self._recover_once()
         first_seq = self._lease(1)
-        outcome = self._pipeline.process(batch, first_seq=first_seq)
-        if outcome.rejected:
-            return _refusal(outcome.rejected[0])
-        receipt = self._append(batch, outcome, first_seq)
+        with _or_end():
+            outcome = self._pipeline.process(batch, first_seq=first_seq)
+            if outcome.rejected:
+                return _refusal(outcome.rejected[0])
+            receipt = self._append(batch, outcome, first_seq)
         await self._committer.commit()
         return receipt
 
@@ -211,6 +213,11 @@ class Shard:
         self._seq_next += count
         return first
 
+    def _take(self, batch: Batch, context: list[bytes], first_seq: int) -> tuple[Receipt, Outcome]:
+        with _or_end():
+            outcome = self._pipeline.process(batch, context, first_seq=first_seq)
+            return self._append(batch, outcome, first_seq), outcome
+
     def _append(self, batch: Batch, outcome: Outcome, first_seq: int) -> Receipt:
         stored = outcome.events.num_rows if outcome.events is not None else 0
         refused = len(outcome.rejected)
@@ -253,6 +260,16 @@ class Shard:
             await asyncio.to_thread(self._metadata.add_quarantined, rows.to_pylist())
         except IngestorError as error:
             log.warning("quarantine.not_listed_yet", shard=self._number, error=str(error))
+
+
+@contextmanager
+def _or_end() -> Iterator[None]:
+    """End the process when what the pipeline remembers is not written down: repeated, it would count as known."""
+    try:
+        yield
+    except Exception as error:
+        log.critical("shard.not_written_down", error=str(error), exc_info=error)
+        os._exit(EXIT_JOURNAL_FAILED)
 
 
 def owns(number: int, shards: int, home: str, entity_id: str) -> bool:

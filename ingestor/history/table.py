@@ -97,6 +97,11 @@ class HistoryTable:
         self._unlock()
 
     @property
+    def unsure(self) -> bool:
+        """Whether a commit failed, so that nobody knows what of it is on disk. Then nothing works but opening anew."""
+        return self._unsure is not None
+
+    @property
     def watermarks(self) -> dict[int, int]:
         """Shard -> the seq up to which its journal is in the table, durably."""
         return dict(self._state.watermarks)

@@ -166,8 +166,12 @@ async def test_many_parts_share_one_sync(house: House) -> None:
     assert len(house.on_disk()) == 30
 
 
-def test_a_failed_sync_ends_the_process_and_acknowledges_nothing(tmp_path: Path) -> None:
-    """The disk refuses a sync: the process ends with its own code, and only what came before is acknowledged."""
+@pytest.mark.parametrize("refused", ["os.fdatasync", "shard._journal.append"])
+def test_a_failed_sync_ends_the_process_and_acknowledges_nothing(tmp_path: Path, refused: str) -> None:
+    """A write or sync is refused: the process ends with its own code, and only what came before is acknowledged.
+
+    It must end: it remembers the event, and would acknowledge a repeat as known.
+    """
     script = textwrap.dedent(
         """
         import asyncio, os, sys
@@ -178,15 +182,19 @@ def test_a_failed_sync_ends_the_process_and_acknowledges_nothing(tmp_path: Path)
             shard = House(Path(sys.argv[1])).shard()
             await shard.ingest(part(change("light.a", "on", 1)))
             print("acknowledged 1", flush=True)
-            def refuse(fd):
+            def refuse(*_, **__):
                 raise OSError(5, "Input/output error")
-            os.fdatasync = refuse
-            await shard.ingest(part(change("light.a", "off", 2)))
-            print("acknowledged 2", flush=True)
+            REFUSED = refuse
+            for _ in range(2):
+                try:
+                    await shard.ingest(part(change("light.a", "off", 2)))
+                    print("acknowledged 2", flush=True)
+                except OSError:
+                    pass
 
         asyncio.run(main())
         """,
-    )
+    ).replace("REFUSED", refused)
     ended = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],
         capture_output=True,
