@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from ingestor.errors import QueryError
 from ingestor.history.aggregate_buckets import DAY_US, END_US, FIRST_US, Buckets, Interval
 from ingestor.history.aggregate_sources import Key, Sources, Window
-from ingestor.history.aggregate_sums import Item, items_of
+from ingestor.history.aggregate_sums import Item, items_of, may_be_rolled
 from ingestor.history.question import LIMIT_MAX, Question
 
 INTERVALS: Final = ("1m", "5m", "1h", "1d", "1w", "1mo")
@@ -33,6 +33,7 @@ HELD_US: Final = 31 * DAY_US
 FIRST_BUCKETS_GROUPED: Final = 64
 MOST_BUCKETS: Final = 16_384
 _CHECK_BYTES: Final = 4
+_ONE_BUCKET: Final = 2
 #: Where states are weighed one by one, about so many rows are looked at together.
 MOST_ROWS: Final = 4_000_000
 
@@ -136,9 +137,7 @@ def _windows(sources: Sources, asked: Aggregation, place: Key | None) -> Iterato
         if following_us is None:
             return
         bounds = buckets.bounds(buckets.start_of(max(at, following_us)), count, until_us=end_us)
-        while asked.weighs and len(bounds) > 2 and sources.rows_between(int(bounds[0]), int(bounds[-1])) > MOST_ROWS:  # noqa: PLR2004 - one bucket
-            bounds = bounds[: (len(bounds) + 1) // 2]
-        yield Window(
+        window = Window(
             bounds=bounds,
             from_us=max(int(bounds[0]), start_us),
             to_us=min(int(bounds[-1]), end_us),
@@ -146,7 +145,17 @@ def _windows(sources: Sources, asked: Aggregation, place: Key | None) -> Iterato
             held_us=held_us,
             events=replace(asked.events, start_us=None, end_us=None, cursor=None),
         )
+        while asked.weighs and len(window.bounds) > _ONE_BUCKET and _rows_to_weigh(sources, asked, window) > MOST_ROWS:
+            bounds = window.bounds[: (len(window.bounds) + 1) // 2]
+            window = replace(window, bounds=bounds, to_us=min(int(bounds[-1]), end_us))
+        yield window
         at, count = int(bounds[-1]), min(count * 4, MOST_BUCKETS)
+
+
+def _rows_to_weigh(sources: Sources, asked: Aggregation, window: Window) -> int:
+    """Estimate how many rows are looked at one by one."""
+    rolled = may_be_rolled(window, asked.group_by, asked.aggregates)
+    return sources.rows_of(sources.cover(window.from_us, window.to_us, window, rolled=rolled, step_us=DAY_US))
 
 
 def _order(key: Key) -> tuple[Any, ...]:

@@ -1,6 +1,6 @@
 """For how long which state was held in each bucket.
 
-Each state of an entity is a *point*: it is held until the entity's next point. A rolled hour is two points, one where
+Each state of an entity is a *point*: it is held until the entity's next point. A rolled day is two points, one where
 its first state ends what was held before, one at its end for what it carries on; what was held within it is summed up
 already. Between two points lies a *spell*, and spells are cut at buckets.
 """
@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from ingestor.history.aggregate_buckets import HOUR_US
+from ingestor.history.aggregate_buckets import DAY_US, HOUR_US
 from ingestor.history.aggregate_sources import (
     Cover,
     Key,
@@ -25,7 +25,6 @@ from ingestor.history.aggregate_sources import (
     in_hours,
     in_ranges,
     only,
-    rollups_of,
 )
 from ingestor.history.question import LISTS, values_of
 
@@ -68,9 +67,10 @@ def _states_pass(window: Window) -> bool:
 
 def _spells(sources: Sources, window: Window, group_by: Sequence[str], wanted: str, *, rolled: bool) -> Any:
     """Return spells with groups: from ``a`` to ``b`` an entity was in this ``state``, or at this number ``v``."""
+    began_us = (window.from_us - window.held_us) // DAY_US * DAY_US
     covers = [
-        sources.cover(window.from_us - window.held_us, window.from_us, window, rolled=rolled),
-        sources.cover(window.from_us, window.to_us, window, rolled=rolled),
+        sources.cover(began_us, window.from_us, window, rolled=rolled, step_us=DAY_US),
+        sources.cover(window.from_us, window.to_us, window, rolled=rolled, step_us=DAY_US),
     ]
     tail = _tail_states(sources, window, group_by)
     tables = {"tail": tail} if len(tail) else {}
@@ -109,14 +109,14 @@ def _points(
                 points = f"SELECT unnest(arg_max(one, (one.t, one.q))) FROM ({points}) one GROUP BY home, entity_id"  # noqa: S608 - our own names; values are bound
             asked.add(points, *values, *its)
         if cover.rolled:
-            hours = f"{rollups_of(cover)}{among} WHERE {' AND '.join([*steady, in_hours(cover)])}"
+            name = f"edges_{covers.index(cover)}"
+            tables[name] = sources.edges(cover)
+            edges = f"{name}{among} WHERE {' AND '.join(steady) or 'true'}"
+            ends = f"(carried_us // {DAY_US} + 1) * {DAY_US}"
+            asked.add(f"SELECT {columns}, opens_us AS t, 0 AS q, false AS passes FROM {edges}", *its)  # noqa: S608 - same
             asked.add(
-                f"SELECT {columns}, opens_us AS t, 0 AS q, false AS passes FROM {hours} AND opens_us IS NOT NULL",  # noqa: S608 - same
-                *its,
-            )
-            asked.add(
-                f"SELECT {columns}, hour_us + {HOUR_US} AS t, -1 AS q, carried_us + {window.held_us} AS until,"  # noqa: S608 - same
-                f" carried AS v, {passes} AS passes FROM {hours} AND carries",
+                f"SELECT {columns}, {ends} AS t, -1 AS q, carried_us + {window.held_us} AS until,"  # noqa: S608 - same
+                f" carried AS v, {passes} AS passes FROM {edges}",
                 *values,
                 *its,
             )
@@ -128,16 +128,17 @@ def _points(
 def _those(sources: Sources, window: Window, covers: Sequence[Cover], tail: Any) -> Any:
     """Return the entities that have a state which passes."""
     conditions, values = window.events.filters()
-    asked = Statement()
+    asked, tables = Statement(), {}
     for cover in covers:
         if cover.files:
             where = " AND ".join([*conditions, _STATES, in_ranges(cover)])
             asked.add(f"SELECT home, entity_id FROM {sources.engine.files(cover.files)} WHERE {where}", *values)  # noqa: S608 - our own names; values are bound
         if cover.rolled:
-            where = " AND ".join([*conditions, in_hours(cover), "carries"])
-            asked.add(f"SELECT home, entity_id FROM {rollups_of(cover)} WHERE {where}", *values)  # noqa: S608 - same
-    tables = {"tail": tail} if len(tail) else {}
-    if tables:
+            name = f"edges_{covers.index(cover)}"
+            tables[name] = sources.edges(cover)
+            asked.add(f"SELECT home, entity_id FROM {name} WHERE {' AND '.join(conditions)}", *values)  # noqa: S608 - same
+    if len(tail):
+        tables["tail"] = tail
         asked.add(f"SELECT home, entity_id FROM tail WHERE {' AND '.join(conditions)}", *values)  # noqa: S608 - same
     if not asked.selects:
         return pa.table({"home": pa.array([], pa.string()), "entity_id": pa.array([], pa.string())})
@@ -151,8 +152,12 @@ def _is_steady(window: Window) -> bool:
 
 def _tail_states(sources: Sources, window: Window, group_by: Sequence[str]) -> Any:
     """Return the tail's states, with the columns that filters and groups ask for."""
+    began_us = (window.from_us - window.held_us) // DAY_US * DAY_US
     states = replace(
-        only(window.events, _STEADY), kind="state", start_us=window.from_us - window.held_us, end_us=window.to_us
+        only(window.events, _STEADY),
+        kind="state",
+        start_us=began_us,
+        end_us=window.to_us,
     )
     asked = {name for name in LISTS if values_of(getattr(window.events, name))}
     texts = {"attributes", "data"} if window.events.q else set()
@@ -163,7 +168,7 @@ def _tail_states(sources: Sources, window: Window, group_by: Sequence[str]) -> A
 
 def _within_hours(sources: Sources, window: Window, group_by: Sequence[str]) -> Any:
     """Return what roll-ups know to be held within their hours."""
-    cover = sources.cover(window.from_us, window.to_us, window, rolled=True)
+    cover = sources.cover(window.from_us, window.to_us, window, rolled=True, step_us=DAY_US)
     if not cover.rolled:
         return pa.table({})
     joined, units = by_bucket(window, HOUR_US)
@@ -172,8 +177,9 @@ def _within_hours(sources: Sources, window: Window, group_by: Sequence[str]) -> 
     groups = "".join(f", {name}" for name in group_by)
     return sources.engine.arrow(
         f"SELECT bucket{groups}, sum(held_us) AS held_us, sum(held_sum) AS held_sum"  # noqa: S608 - our own names; values are bound
-        f" FROM {rollups_of(cover)} {joined('hour_us')} WHERE {where} GROUP BY ALL",
+        f" FROM hours {joined('hour_us')} WHERE {where} GROUP BY ALL",
         values,
+        hours=sources.hours(cover),
         units=units,
     )
 

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from ingestor.history.aggregate_buckets import DAY_US, HOUR_US
-from ingestor.history.engine import Engine, quoted
+from ingestor.history.engine import Engine
 from ingestor.history.layout import DataFile
 from ingestor.history.log import LogState
 from ingestor.history.question import LISTS, Question
-from ingestor.history.rollup import KEYS, Rollups, day_us
+from ingestor.history.rollup import PLACE, Rollups, day_us
 from ingestor.history.view import TailView
 
 #: More units than this are not looked up in a table.
@@ -78,10 +78,10 @@ class Statement:
 class Sources:
     """One snapshot of table and tail, with the roll-ups that fit it."""
 
-    def __init__(self, engine: Engine, rollups: Rollups | None, table: LogState, tail: TailView) -> None:
+    def __init__(self, engine: Engine, rollups: Rollups, table: LogState, tail: TailView) -> None:
         self.engine, self.tail = engine, tail
         self._files, self._rollups = table.files, rollups
-        self._rolled = rollups.of(table.files) if rollups else {}
+        self._rolled = rollups.of(table.files)
         if self._rolled:
             busy = tail.days()
             self._rolled = {day: path for day, path in self._rolled.items() if day_us(day) // DAY_US not in busy}
@@ -92,10 +92,16 @@ class Sources:
         return bool(self._rolled)
 
     def without_rollups(self) -> None:
-        """Use none any more, and look at each anew before it is used by others."""
+        """Use none any more."""
         self._rolled = {}
-        if self._rollups:
-            self._rollups.distrust()
+
+    def hours(self, cover: Cover) -> Any:
+        """Return the hours of the chosen roll-ups. Raises ``rollup.Damaged``."""
+        return self._rollups.rows(cover.rolled, edge=False)
+
+    def edges(self, cover: Cover) -> Any:
+        """Return the edges of the chosen roll-ups. Raises ``rollup.Damaged``."""
+        return self._rollups.rows(cover.rolled, edge=True)
 
     def span(self) -> tuple[int, int]:
         """Return when the first and the last event was fired. The last is before the first if there is none."""
@@ -106,19 +112,18 @@ class Sources:
         """Return a moment from this one on before which nothing was fired; None if nothing was from it on."""
         return min((max(low, time_us) for low, high in self._spans() if high >= time_us), default=None)
 
-    def rows_between(self, low_us: int, high_us: int) -> int:
-        """Estimate how many rows the files have in a span."""
+    def rows_of(self, cover: Cover) -> int:
+        """Estimate how many rows the files have in the ranges left to them."""
         return sum(
-            int(
-                file.rows * (min(high_us, file.max_us + 1) - max(low_us, file.min_us)) / (file.max_us + 1 - file.min_us)
-            )
-            for file in self._files.values()
-            if file.min_us < high_us and file.max_us >= low_us
+            file.rows * (min(high, file.max_us + 1) - max(low, file.min_us)) // (file.max_us + 1 - file.min_us)
+            for file in cover.files
+            for low, high in cover.ranges
+            if file.min_us < high and file.max_us >= low
         )
 
-    def cover(self, low_us: int, high_us: int, window: Window, *, rolled: bool) -> Cover:
-        """Choose what answers for a span. Roll-ups tell of whole hours that are over."""
-        low, high = -(-low_us // HOUR_US) * HOUR_US, high_us // HOUR_US * HOUR_US
+    def cover(self, low_us: int, high_us: int, window: Window, *, rolled: bool, step_us: int = HOUR_US) -> Cover:
+        """Choose what answers for a span. Roll-ups tell of whole hours that are over, or of whole days only."""
+        low, high = -(-low_us // step_us) * step_us, high_us // step_us * step_us
         chosen, ranges, at = [], [], low_us
         for begin, path in sorted((day_us(day), path) for day, path in self._rolled.items() if rolled):
             first, last = max(begin, low), min(begin + DAY_US, high)
@@ -140,9 +145,10 @@ class Sources:
         return [(file.min_us, file.max_us) for file in self._files.values()] + self.tail.spans()
 
 
-def rolled_can_tell(events: Question) -> bool:
-    """Tell whether a roll-up has all columns that filters look at."""
-    return not events.q and all(name in KEYS or not getattr(events, name) for name in LISTS)
+def rolled_can_tell(events: Question, group_by: Sequence[str]) -> bool:
+    """Tell whether a roll-up has all columns that filters and groups look at."""
+    asked = {*group_by, *(name for name in LISTS if getattr(events, name))}
+    return not events.q and asked <= set(PLACE)
 
 
 def only(events: Question, names: Sequence[str]) -> Question:
@@ -163,11 +169,6 @@ def in_ranges(cover: Cover) -> str:
 def in_hours(cover: Cover) -> str:
     """Return the condition that a row of a roll-up counts."""
     return f"hour_us >= {cover.low} AND hour_us < {cover.high}"
-
-
-def rollups_of(cover: Cover) -> str:
-    """Return a FROM clause over the chosen roll-ups."""
-    return f"read_parquet([{', '.join(quoted(str(path.resolve())) for path in cover.rolled)}])"
 
 
 def by_bucket(window: Window, unit_us: int) -> tuple[Callable[[str], str], Any]:

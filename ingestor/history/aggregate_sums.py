@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import duckdb
-
 from ingestor.history.aggregate_buckets import HOUR_US
 from ingestor.history.aggregate_held import held, held_in_states
 from ingestor.history.aggregate_sources import (
@@ -19,8 +17,8 @@ from ingestor.history.aggregate_sources import (
     in_hours,
     in_ranges,
     rolled_can_tell,
-    rollups_of,
 )
+from ingestor.history.rollup import Damaged
 
 #: So many states of an item are told of, those held longest.
 MOST_STATES: Final = 100
@@ -48,19 +46,22 @@ Item = tuple[Key, dict[str, Any]]
 
 
 def items_of(sources: Sources, window: Window, group_by: Sequence[str], aggregates: Sequence[str]) -> list[Item]:
-    """Return the items of these buckets, each with its place, in no order. A roll-up that cannot be read is left."""
+    """Return the items of these buckets, each with its place, in no order. A damaged roll-up is left out."""
     try:
         return _items(sources, window, group_by, aggregates)
-    except duckdb.Error:
-        if not sources.rolled:
-            raise
+    except Damaged:
         sources.without_rollups()
         return _items(sources, window, group_by, aggregates)
 
 
+def may_be_rolled(window: Window, group_by: Sequence[str], aggregates: Sequence[str]) -> bool:
+    """Tell whether roll-ups know what is asked."""
+    known = "time_in_state" not in aggregates and rolled_can_tell(window.events, group_by)
+    return known and not window.unit_us % HOUR_US
+
+
 def _items(sources: Sources, window: Window, group_by: Sequence[str], aggregates: Sequence[str]) -> list[Item]:
-    unit_us = window.unit_us
-    rolled = not unit_us % HOUR_US and "time_in_state" not in aggregates and rolled_can_tell(window.events)
+    rolled = may_be_rolled(window, group_by, aggregates)
     counted = _counted(sources, window, group_by, aggregates, rolled=rolled)
     weights = held(sources, window, group_by, rolled=rolled) if "time_weighted_mean" in aggregates else {}
     states = held_in_states(sources, window, group_by) if "time_in_state" in aggregates else {}
@@ -104,7 +105,8 @@ def _counted(
         asked.add(f"SELECT {of_rows} FROM {source} WHERE {where} GROUP BY ALL", *values)  # noqa: S608 - our own names; values are bound
     if cover.rolled:
         where = " AND ".join([*conditions, in_hours(cover)])
-        source = f"{rollups_of(cover)} {joined('hour_us')}"
+        tables["hours"] = sources.hours(cover)
+        source = f"hours {joined('hour_us')}"
         asked.add(f"SELECT {of_sums} FROM {source} WHERE {where} GROUP BY ALL", *values)  # noqa: S608 - same
     names = sorted({"time_fired", "seq", "state", "state_numeric", *group_by})
     tail = sources.tail.columns(names, replace(window.events, start_us=window.from_us, end_us=window.to_us))

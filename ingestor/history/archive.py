@@ -77,7 +77,7 @@ class Archive:
         self._engine = Engine(self._directory, threads=threads, memory_mb=memory_mb)
         kept = Kept(most_bytes=kept_mb * 1024 * 1024)
         self._groups = Groups(self._directory, kept)
-        self._rollups = Rollups(self._directory)
+        self._rollups = Rollups(self._directory, kept)
         self._tail = Tail(self._journals, kept)
         self._refreshing = threading.Lock()
         table = log.load(self._directory)

@@ -21,6 +21,7 @@ from ingestor.history import Question
 from ingestor.history.aggregate import AGGREGATES, GROUPS, INTERVALS, Aggregation, aggregate
 from ingestor.history.aggregate_sources import Sources
 from ingestor.history.engine import Engine
+from ingestor.history.kept import Kept
 from ingestor.history.layout import ROW_SCHEMA, dates_of, write_file
 from ingestor.history.log import LogState
 from ingestor.history.rollup import Rollups, refresh
@@ -70,7 +71,7 @@ class Place:
         self.log = LogState(version=1, files={file.path: file for file in files})
         self.tail: Any = Rest(as_table(rows[len(rows) - in_tail :]))
         self.engine = Engine(directory, threads=1)
-        self.rollups = Rollups(directory)
+        self.rollups = Rollups(directory, Kept(most_bytes=1 << 24))
 
     def roll_up(self) -> int:
         """Roll up every day there is."""
