@@ -42,7 +42,7 @@ FIRST_ROWS_IF_RARE = 1_048_576
 FEW_ENTITIES = 16
 DECODED_GROUPS = 32
 #: So many when no entity is named: then every group of a file must be read, and the engine skips rows better.
-DECODED_GROUPS_OF_ALL = 8
+DECODED_GROUPS_OF_ALL = 16
 #: So often a reader may find that the journal was trimmed while it looked where to go on.
 REWINDS = 3
 #: What comes of a file that is gone or damaged.
