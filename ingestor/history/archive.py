@@ -41,8 +41,8 @@ FIRST_ROWS_IF_RARE = 1_048_576
 #: A question for more entities than this is one for the engine, and so is one that must decode more row groups.
 FEW_ENTITIES = 16
 DECODED_GROUPS = 32
-#: So many when no entity is named: then every group of a file must be read, and the engine skips rows better.
-DECODED_GROUPS_OF_ALL = 16
+#: So many when no entity is named: then every group of a file must be read, and with a filter the engine reads less.
+DECODED_GROUPS_UNFILTERED, DECODED_GROUPS_FILTERED = 16, 8
 #: So often a reader may find that the journal was trimmed while it looked where to go on.
 REWINDS = 3
 #: What comes of a file that is gone or damaged.
@@ -232,7 +232,8 @@ class Archive:
         entities = values_of(question.entity_id)
         if len(entities) > FEW_ENTITIES:
             return found, files
-        budget = DECODED_GROUPS if entities else DECODED_GROUPS_OF_ALL
+        budget = DECODED_GROUPS_FILTERED if question.is_filtered else DECODED_GROUPS_UNFILTERED
+        budget = DECODED_GROUPS if entities else budget
         for at, file in enumerate(files):
             if _is_done(found, question, file):
                 return found, []
