@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -24,7 +25,7 @@ from ingestor.sources.base import Batch
 from ingestor.transforms.causes import Causes
 from ingestor.transforms.dedupe import Window
 from ingestor.transforms.enrich import Enricher
-from ingestor.transforms.identity import other_id, removal_id, state_id
+from ingestor.transforms.identity import begun_state_id, other_id, removal_id
 from ingestor.transforms.rows import Rows
 from ingestor.transforms.states import LastState, LastStates
 from ingestor.transforms.validate import Rejection, Validator, reject, surprise
@@ -34,6 +35,7 @@ __all__ = ["LastState", "LastStates", "Outcome", "Pipeline", "Rejection", "quara
 
 _STATE_CHANGED: Final = "state_changed"
 _TIME: Final = pa.timestamp("us", tz="UTC")
+_LONG: Final = 2_048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +187,7 @@ def seal(events: pa.RecordBatch, *, first_seq: int, journaled_at_us: int) -> pa.
     count = events.num_rows
     columns = list(events.columns)
     columns[SCHEMA.get_field_index("seq")] = pa.array(np.arange(first_seq, first_seq + count, dtype=np.int64))
-    columns[SCHEMA.get_field_index("journaled_at")] = _repeated(journaled_at_us, _TIME, count)
+    columns[SCHEMA.get_field_index("journaled_at")] = pa.repeat(pa.scalar(journaled_at_us, _TIME), count)
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
@@ -197,7 +199,7 @@ def quarantine_batch(rejections: Sequence[Rejection], *, batch: Batch, first_seq
         "seq": pa.array(np.arange(first_seq, first_seq + count, dtype=np.int64)),
         "home": _repeated(batch.home, pa.string(), count),
         "source": _repeated(batch.source, pa.string(), count),
-        "received_at": _repeated(batch.received_at_us, _TIME, count),
+        "received_at": pa.repeat(pa.scalar(batch.received_at_us, _TIME), count),
         "reason": pa.array([one.reason for one in rejections], pa.string()),
         "field": pa.array([_printable(one.field) for one in rejections], pa.string()),
         "detail": pa.array([_printable(one.detail) for one in rejections], pa.string()),
@@ -208,21 +210,26 @@ def quarantine_batch(rejections: Sequence[Rejection], *, batch: Batch, first_seq
 
 
 def _ids(home: str, rows: Rows) -> list[bytes]:
+    begun = begun_state_id(home).copy
     ids = []
-    for position, (event_type, entity_id, state, updated_us) in enumerate(
-        zip(rows.event_type, rows.entity_id, rows.state, rows.last_updated_us, strict=True),
+    for position, (entity_id, state, updated_us) in enumerate(
+        zip(rows.entity_id, rows.state, rows.last_updated_us, strict=True),
     ):
-        if event_type == _STATE_CHANGED and entity_id is not None:
-            if state is not None and updated_us is not None:
-                ids.append(state_id(home, entity_id, updated_us, state))
-            else:
-                ids.append(removal_id(home, entity_id, rows.time_fired_us[position]))
+        if state is None:
+            ids.append(_id_without_state(home, rows, position))
         else:
-            facts = rows.data[position] or NO_DATA
-            ids.append(
-                other_id(home, event_type, rows.time_fired_us[position], rows.context_id[position], facts.canonical),
-            )
+            name = begun()
+            name.update(f"{entity_id}\n{updated_us}\n{state}".encode())
+            ids.append(name.digest())
     return ids
+
+
+def _id_without_state(home: str, rows: Rows, position: int) -> bytes:
+    event_type, entity_id, fired_us = rows.event_type[position], rows.entity_id[position], rows.time_fired_us[position]
+    if event_type == _STATE_CHANGED and entity_id is not None:
+        return removal_id(home, entity_id, fired_us)
+    facts = rows.data[position] or NO_DATA
+    return other_id(home, event_type, fired_us, rows.context_id[position], facts.canonical)
 
 
 def _is_fuller(rows: Rows, position: int, first: int) -> bool:
@@ -234,7 +241,7 @@ def _record_batch(batch: Batch, rows: Rows, ids: list[bytes], added: dict[str, A
     count = len(rows)
     strings = pa.string()
     kinds = {event_type: kind_of(event_type).value for event_type in set(rows.event_type)}
-    entity_id = pa.array(rows.entity_id, strings)
+    domains = {entity_id: entity_id and entity_id[: entity_id.index(".")] for entity_id in set(rows.entity_id)}
     columns: dict[str, Any] = {
         "event_id": pa.array(ids, pa.binary()),
         "seq": _repeated(0, pa.int64(), count),
@@ -243,10 +250,10 @@ def _record_batch(batch: Batch, rows: Rows, ids: list[bytes], added: dict[str, A
         "event_type": pa.array(rows.event_type, strings),
         "kind": pa.array([kinds[event_type] for event_type in rows.event_type], strings),
         "time_fired": pa.array(rows.time_fired_us, pa.int64()).cast(_TIME),
-        "received_at": _repeated(batch.received_at_us, _TIME, count),
+        "received_at": pa.repeat(pa.scalar(batch.received_at_us, _TIME), count),
         "journaled_at": _repeated(0, _TIME, count),
-        "entity_id": entity_id,
-        "domain": pa.array([e and e[: e.index(".")] for e in rows.entity_id], strings),
+        "entity_id": pa.array(rows.entity_id, strings),
+        "domain": pa.array([domains[entity_id] for entity_id in rows.entity_id], strings),
         "state": pa.array(rows.state, strings),
         "state_numeric": pa.array(rows.state_numeric, pa.float64()),
         "unit": pa.array(rows.unit, strings),
@@ -281,7 +288,15 @@ def _quality(rows: Rows) -> Any:
 
 
 def _repeated(value: object, type_: Any, count: int) -> Any:
-    return pa.repeat(pa.scalar(value, type_), count)
+    if count > _LONG:
+        return pa.repeat(pa.scalar(value, type_), count)
+    return _long(value, type_)[:count]
+
+
+@lru_cache(maxsize=64)
+def _long(value: object, type_: Any) -> Any:
+    """Build a constant column once; every batch takes a slice, which copies nothing."""
+    return pa.repeat(pa.scalar(value, type_), _LONG)
 
 
 def _printable(text: str | None) -> str | None:

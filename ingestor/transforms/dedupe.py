@@ -44,7 +44,10 @@ class Window:
 
     def remember(self, ids: Iterable[bytes], digests: Iterable[int] | None = None) -> None:
         """Remember ids, the newest last. May forget the older half."""
-        pairs = zip(ids, repeat(None) if digests is None else digests, strict=digests is not None)
+        pairs = list(zip(ids, repeat(None) if digests is None else digests, strict=digests is not None))
+        if len(self._young) + len(pairs) < self._half:
+            self._young.update(pairs)
+            return
         for event_id, digest in pairs:
             self._young[event_id] = digest
             if len(self._young) >= self._half:

@@ -35,7 +35,7 @@ copies of one event have one name. Home names and entity ids hold no line feed, 
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -47,6 +47,11 @@ def state_id(home: str, entity_id: str, last_updated_us: int, state: str) -> byt
     """Name a state."""
     text = f"ha-ingestor 1 state\n{home}\n{entity_id}\n{last_updated_us}\n{state}"
     return blake2b(text.encode(), digest_size=ID_BYTES).digest()
+
+
+def begun_state_id(home: str) -> Any:
+    """Give a hash begun with what all states of a home begin with. Go on with a copy, and the rest of the text."""
+    return blake2b(f"ha-ingestor 1 state\n{home}\n".encode(), digest_size=ID_BYTES)
 
 
 def removal_id(home: str, entity_id: str, time_fired_us: int) -> bytes:

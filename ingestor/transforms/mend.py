@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ingestor.transforms.numeric import STARTS, number_in
+from ingestor.transforms.models import END_OF_TIME_US
+from ingestor.transforms.numeric import Numbers
 from ingestor.transforms.rows import Mend, Moment
 from ingestor.transforms.wire import AttributeFacts
 
@@ -14,8 +15,6 @@ _STATE_CHANGED: Final = "state_changed"
 _ULID_CHARACTERS: Final = 26
 _ULID_TIME: Final = 10
 _CROCKFORD: Final = {character: value for value, character in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
-#: The end of the accepted span of times, 2100-01-01, in microseconds.
-END_OF_TIME_US: Final = 4_102_444_800_000_000
 
 Quality = dict[int, list[Mend]]
 
@@ -73,21 +72,18 @@ def mend_numbers(
     states: Sequence[str | None],
     attributes: Sequence[AttributeFacts | None],
     quality: Quality,
+    numbers: Numbers,
 ) -> tuple[list[float | None], list[str | None]]:
     """Give the numbers in a column of states, and the units."""
-    numbers: list[float | None] = []
-    units: list[str | None] = []
-    for position, (state, facts) in enumerate(zip(states, attributes, strict=True)):
-        value, unit = None, facts.unit if facts is not None else None
-        if state is not None and state[:1] in STARTS:
-            value, rule, written = number_in(state)
-            if rule is not None:
-                _note(quality, position, "state_numeric", rule, state)
-                if unit is None and written is not None:
-                    unit = written
-        numbers.append(value)
-        units.append(unit)
-    return numbers, units
+    found = numbers.of(states)
+    values = [number.value for number in found]
+    units = [None if facts is None else facts.unit for facts in attributes]
+    for position, number in enumerate(found):
+        if number.rule is not None:
+            _note(quality, position, "state_numeric", number.rule, states[position])
+            if units[position] is None:
+                units[position] = number.unit
+    return values, units
 
 
 def _note(quality: Quality, position: int, field: str, rule: str, came: Moment) -> None:

@@ -28,10 +28,9 @@ UserId = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
 Origin = Annotated[str, Field(max_length=64, pattern=NO_NUL)]
 
 #: A moment with an offset, or seconds since 1970; from 1970 to 2100. Digits below a microsecond are cut off.
-UtcTime = Annotated[
-    AwareDatetime,
-    Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(2100, 1, 1, tzinfo=UTC)),
-]
+UtcTime = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(2100, 1, 1, tzinfo=UTC))]
+#: The end of that span, in microseconds.
+END_OF_TIME_US: Final = 4_102_444_800_000_000
 
 
 class _Wire(BaseModel):

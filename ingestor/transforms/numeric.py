@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-STARTS: Final = frozenset("+-.0123456789")
+_STARTS: Final = frozenset("+-.0123456789")
 _UNITS: Final = """
 % °C °F K V mV kV A mA W kW MW VA kVA var Wh kWh MWh J kJ MJ Hz kHz MHz GHz Pa hPa kPa bar mbar psi inHg
 lx lm ppm ppb µg/m³ mg/m³ g/m³ m/s km/h mph kn mm cm m km in ft mi mm/h in/h L mL m³ ft³ gal L/min m³/h g kg lb oz
@@ -23,9 +24,11 @@ dB dBm dBA s ms min h d B kB MB GB TB bit/s kbit/s Mbit/s Gbit/s B/s kB/s MB/s G
 """
 UNITS: Final = frozenset(_UNITS.split())
 
-_PLAIN: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+#: Of these characters alone ``float`` reads plain decimal numbers and nothing else.
+_PLAIN: Final = "0123456789.+-eE"
 _LOOSE: Final = re.compile(r"([+-]?[0-9]+)(?:([.,])([0-9]+))?(?:[ \u00a0]?([^0-9.,\s+-]\S*))?")
 _THOUSANDS: Final = 3
+_REMEMBERED_CHARACTERS: Final = 255
 
 
 class Number(NamedTuple):
@@ -41,9 +44,20 @@ NOT_A_NUMBER: Final = Number(None)
 
 def number_in(state: str) -> Number:
     """Read the number in a state."""
-    if _PLAIN.fullmatch(state):
+    if state[:1] not in _STARTS:
+        return NOT_A_NUMBER
+    return _loose(state) if state.strip(_PLAIN) else _plain(state)
+
+
+def _plain(state: str) -> Number:
+    try:
         value = float(state)
-        return Number(value) if math.isfinite(value) else NOT_A_NUMBER
+    except ValueError:
+        return NOT_A_NUMBER
+    return Number(value) if math.isfinite(value) else NOT_A_NUMBER
+
+
+def _loose(state: str) -> Number:
     found = _LOOSE.fullmatch(state)
     if not found:
         return NOT_A_NUMBER
@@ -56,3 +70,24 @@ def number_in(state: str) -> Number:
     if not math.isfinite(value):
         return NOT_A_NUMBER
     return Number(value, "unit_in_state" if unit else "comma_decimal", unit)
+
+
+class Numbers:
+    """The numbers in columns of states. Remembers up to ``size`` states, since most come again."""
+
+    def __init__(self, size: int = 16_384) -> None:
+        self._size = size
+        self._known: dict[str | None, Number] = {None: NOT_A_NUMBER}
+
+    def of(self, states: Iterable[str | None]) -> list[Number]:
+        """Give the number of each state."""
+        look = self._known.get
+        return [look(state) or self._read(state) for state in states]
+
+    def _read(self, state: str | None) -> Number:
+        number = NOT_A_NUMBER if state is None else number_in(state)
+        if len(self._known) >= self._size:
+            self._known = {None: NOT_A_NUMBER}
+        if state is None or len(state) <= _REMEMBERED_CHARACTERS:
+            self._known[state] = number
+        return number

@@ -1,7 +1,11 @@
 """Route events to shards. Same entity, same shard, in every process, in every run.
 
 The key of an event is its entity, when ``data.entity_id`` is text; else its type and context. Order per entity follows:
-all its events take one way. What cannot be read goes to shard 0 as it is; door 3 decides about it.
+all its events take one way. What cannot be read goes to shard 0 as it is, or the way of the entity that its first bytes
+name; door 3 decides about it.
+
+A change of state begins with its entity, as Home Assistant writes it. When that beginning was read before, the rest
+need not be: four of five events cost a look, not a reading.
 
 Each shard also gets copies, as context and not as events, of what others' events tell it: states of the sensors that
 make up areas' environments, the start of automations and scripts, and service calls of persons.
@@ -21,10 +25,11 @@ import msgspec
 from ingestor.settings import Filter
 from ingestor.sources.base import Batch
 from ingestor.transforms.causes import RUN_STARTS
-from ingestor.transforms.wire import MAX_EVENT_BYTES
+from ingestor.transforms.wire import MAX_EVENT_BYTES, UNREADABLE
 
 _CACHE: Final = 65_536
-_READABLE_ERRORS: Final = (msgspec.DecodeError, ValueError, RecursionError)
+_CHANGE: Final = b'{"event_type":"state_changed","data":{"entity_id":"'
+_NAME_AT: Final = len(_CHANGE)
 
 
 class _Context(msgspec.Struct, gc=False):
@@ -150,37 +155,56 @@ class Router:
         self._filters = {home: one for home, one in (filters or {}).items() if not one.all_in}
         self._measures = dict(measures or {})
         self._ways: dict[tuple[str, str], int] = {}
+        self._changes: dict[str, dict[bytes, tuple[int, bool]]] = {}
         self._verdicts: dict[tuple[str, str], bool] = {}
 
     def set_measures(self, home: str, entity_ids: frozenset[str]) -> None:
         """Name the entities of a home whose states every shard shall see."""
         self._measures[home] = entity_ids
+        self._changes.pop(home, None)
 
     def route(self, batch: Batch) -> Routed:
         """Split a batch. Order is kept within each shard."""
         routed = Routed()
-        home, shards = batch.home, self._shards
-        measures = self._measures.get(home, frozenset())
-        chosen = self._filters.get(home)
+        parts = routed.parts
+        known = self._changes.setdefault(batch.home, {})
         for place, raw in enumerate(batch.events):
-            head = _head(raw)
-            if head is None:
-                shard = 0
-            else:
-                if chosen is not None and head.data is not None and not self._is_in(home, chosen, head.data.entity_id):
+            way = None
+            if raw.startswith(_CHANGE):
+                way = known.get(raw[_NAME_AT : raw.find(b'"', _NAME_AT)])
+            if way is None:
+                way = self._read(batch.home, raw)
+                if way is None:
                     routed.filtered += 1
                     continue
-                shard = self._way(home, _key(head))
-                if shards > 1 and _concerns_all(head, measures):
-                    for other in range(shards):
-                        if other != shard:
-                            routed.context.setdefault(other, []).append(raw)
-            part = routed.parts.get(shard)
+            shard, concerns_all = way
+            if concerns_all:
+                for other in range(self._shards):
+                    if other != shard:
+                        routed.context.setdefault(other, []).append(raw)
+            part = parts.get(shard)
             if part is None:
-                part = routed.parts[shard] = ShardPart()
+                part = parts[shard] = ShardPart()
             part.events.append(raw)
             part.places.append(place)
         return routed
+
+    def _read(self, home: str, raw: bytes) -> tuple[int, bool] | None:
+        """Read which way an event goes, and whether all shards shall hear of it; null when it is filtered."""
+        head = _head(raw)
+        if head is None:
+            return 0, False
+        chosen = self._filters.get(home)
+        if chosen is not None and head.data is not None and not self._is_in(home, chosen, head.data.entity_id):
+            return None
+        key = _key(head)
+        way = self._way(home, key), self._shards > 1 and _concerns_all(head, self._measures.get(home, frozenset()))
+        if raw.startswith(b'%b%b"' % (_CHANGE, key.encode())):
+            known = self._changes[home]
+            if len(known) >= _CACHE:
+                known.clear()
+            known[key.encode()] = way
+        return way
 
     def _way(self, home: str, key: str) -> int:
         shard = self._ways.get((home, key))
@@ -209,7 +233,7 @@ def _head(raw: bytes) -> _Head | None:
         return None
     try:
         return _read_head(raw)
-    except _READABLE_ERRORS:
+    except UNREADABLE:
         return None
 
 

@@ -70,10 +70,21 @@ class Rows:
     def pick(self, positions: list[int]) -> Rows:
         """Give only the rows at ``positions``, in that order."""
         columns: dict[str, Any] = {
-            name: [getattr(self, name)[position] for position in positions]
-            for name in self.__slots__
-            if name != "quality"
+            name: [column[position] for position in positions] for name, column in self._columns()
         }
         places = {position: place for place, position in enumerate(positions)}
         quality = {places[position]: mends for position, mends in self.quality.items() if position in places}
         return Rows(**columns, quality=quality)
+
+    def merged(self, others: Rows) -> Rows:
+        """Give these rows and others of the same batch, in the order of the batch."""
+        count = len(self)
+        if not count or not len(others):
+            return self if count else others
+        columns: dict[str, Any] = {name: column + getattr(others, name) for name, column in self._columns()}
+        quality = self.quality | {count + position: mends for position, mends in others.quality.items()}
+        index = columns["index"]
+        return Rows(**columns, quality=quality).pick(sorted(range(len(index)), key=index.__getitem__))
+
+    def _columns(self) -> list[tuple[str, list[Any]]]:
+        return [(name, getattr(self, name)) for name in self.__slots__ if name != "quality"]

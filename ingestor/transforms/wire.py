@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, DecodeError, Raw, UnsetType
 
 from ingestor.transforms.identity import EMPTY_DATA
 from ingestor.transforms.models import ENTITY_ID_PATTERN
@@ -24,6 +25,8 @@ MAX_EVENT_BYTES: Final = 1024 * 1024
 #: Levels of nesting in attributes or data. Writers of JSON stop at 254; this leaves room for what wraps an event.
 MAX_DEPTH: Final = 240
 MAX_ENTITY_ID: Final = 255
+#: What reading bytes that are no such event may raise.
+UNREADABLE: Final = (DecodeError, ValueError, RecursionError)
 
 _Text = str | None | UnsetType
 _ENTITY_ID: Final = re.compile(ENTITY_ID_PATTERN.removeprefix("^").removesuffix("$"))
@@ -172,6 +175,14 @@ class Texts:
         if isinstance(facts, AttributeFacts) and self._room(text):
             self._attributes[text] = facts
         return facts
+
+    def all_attributes(self, texts: Sequence[bytes]) -> list[AttributeFacts | Fault | None]:
+        """Give the facts of a column of texts of attributes; null for an empty one."""
+        found: list[AttributeFacts | Fault | None] = list(map(self._attributes.get, texts))
+        for place, facts in enumerate(found):
+            if facts is None and texts[place]:
+                found[place] = self.attributes(texts[place])
+        return found
 
     def data(self, text: bytes) -> DataFacts | Fault:
         """Give the facts of a text of data."""

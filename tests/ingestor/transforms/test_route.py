@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestor.settings import Filter
-from ingestor.transforms.route import EntityFilter, Router, shard_of, shard_of_event
+from ingestor.transforms.route import EntityFilter, Router, ShardPart, shard_of, shard_of_event
 from tests.ingestor.transforms.recorded import VERSIONS, batch, events, other_event, state_event
 
 
@@ -159,3 +159,31 @@ def test_memory_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     router.route(batch([state_event(f"sensor.s{n}") for n in range(1000)]))
     assert len(router._ways) <= 100
     assert len(router._verdicts) <= 100
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_known_beginning_goes_the_way_a_reading_finds(version: str) -> None:
+    """Events that are only looked at go where a router that reads each would send them, and are copied alike."""
+    raws = events(version)
+    names = frozenset({"sensor.outside_temperature", "light.bed_light"})
+    known = Router(3, measures={"home": names})
+    known.route(batch(raws))
+    again = known.route(batch(raws))
+    read = [Router(3, measures={"home": names}).route(batch([raw])) for raw in raws]
+    assert again.parts == {
+        shard: ShardPart(
+            events=[raw for raw, one in zip(raws, read, strict=True) if shard in one.parts],
+            places=[place for place, one in enumerate(read) if shard in one.parts],
+        )
+        for shard in again.parts
+    }
+    for shard, copies in again.context.items():
+        assert copies == [raw for raw, one in zip(raws, read, strict=True) if shard in one.context]
+
+
+def test_new_measures_are_heard_of_at_once() -> None:
+    """A router that knows an entity's way learns that all shards shall hear of it."""
+    router = Router(2)
+    assert router.route(batch([state_event("sensor.a")])).context == {}
+    router.set_measures("home", frozenset({"sensor.a"}))
+    assert len(router.route(batch([state_event("sensor.a")])).context) == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import string
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -13,9 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from ingestor.sources.base import Batch
 from ingestor.transforms import validate as door
+from ingestor.transforms.exact import ExactReader
 from ingestor.transforms.mend import context_time_us
-from ingestor.transforms.models import EntityId
+from ingestor.transforms.models import EntityId, UtcTime
+from ingestor.transforms.moments import exact_moments
 from ingestor.transforms.numeric import number_in
 from ingestor.transforms.rows import Rows
 from ingestor.transforms.validate import Rejection, Validator
@@ -25,7 +30,14 @@ from tests.ingestor.transforms.recorded import RECEIVED_AT_US, VERSIONS, batch, 
 GOOD = state_event("light.good", "on")
 
 
-class Slow(Validator):
+class Single(Validator):
+    """Reads every event one by one."""
+
+    def _at_once(self, batch: Batch) -> tuple[Rows, list[int]]:
+        return Rows(), list(range(len(batch.events)))
+
+
+class Slow(Single):
     """Looks at every event alone, by the model of a whole event."""
 
     def _read(self, _index: int, _raw: bytes) -> None:
@@ -294,7 +306,7 @@ def test_columns_agree_with_the_event_alone_on_real_events(version: str) -> None
     """Every recorded event gives the same row by either way."""
     raws = events(version)
     fast, slow = Validator().validate(batch(raws)), Slow().validate(batch(raws))
-    assert fast == slow
+    assert fast == slow == Single().validate(batch(raws))
     assert fast[0].index == list(range(len(raws)))
     assert fast[0].quality == {}
 
@@ -330,7 +342,7 @@ def test_columns_agree_with_the_event_alone_on_mutated_events(data: st.DataObjec
             del holder[last]
         raws.append(json.dumps(event).encode() if data.draw(st.booleans()) else _compact(event))
     one = batch([GOOD, *raws])
-    assert Validator().validate(one) == Slow().validate(one)
+    assert Validator().validate(one) == Slow().validate(one) == Single().validate(one)
 
 
 def _compact(event: Any) -> bytes:
@@ -376,3 +388,53 @@ def test_checked_texts_are_remembered_within_bounds() -> None:
         texts.data(b'{"a":%d}' % number)
     held = len(texts._attributes) + len(texts._attributes_old) + len(texts._data) + len(texts._data_old)
     assert 0 < held * 400 <= 110_000
+
+
+def test_moments_read_at_once_are_those_read_alone() -> None:
+    """Whatever character stands in whatever place: what the fast way reads, the model of a moment reads, and alike."""
+    adapter: TypeAdapter[Any] = TypeAdapter(UtcTime)
+    tried = [T[:place] + character + T[place + 1 :] for place in range(len(T)) for character in string.printable]
+    tried += [
+        f"{T[:26]}{sign}{hours:02}:{minutes:02}" for sign in "+-" for hours in range(26) for minutes in (0, 59, 60)
+    ]
+    tried += [
+        f"{year}-{month:02}-{day:02}{T[10:]}" for year in (1969, 2024, 2100) for month in (2, 13) for day in (29, 30)
+    ]
+    read = 0
+    for text in tried:
+        found = exact_moments([text])
+        if found is not None:
+            read += 1
+            assert [datetime.fromtimestamp(0, UTC) + timedelta(microseconds=found[0])] == [
+                adapter.validate_python(text)
+            ]
+    assert read > 200
+
+
+def test_exact_events_take_the_fast_way() -> None:
+    """Real events are read at once, and a bad one sends only itself the slow way."""
+    reader, raws = ExactReader(Texts()), events("2025.4.4")[400:600]
+    rows, left = reader.read(raws)
+    assert len(rows) + len(left) == len(raws)
+    removals = [place for place, raw in enumerate(raws) if b'"new_state":null' in raw]
+    assert set(left) <= set(removals)
+    assert reader.read([*raws[:5], b"x", *raws[5:10]])[1] == [5]
+
+
+def test_two_halves_of_an_event_never_pass_as_two() -> None:
+    """Texts that only together give events, in the right number, are not read as if each were one."""
+    cut = GOOD.index(b',"origin"')
+    halves = [GOOD[:cut], GOOD[cut:], GOOD + b"\n" + GOOD]
+    rows, rejected = validate(*halves)
+    assert (len(rows), [one.index for one in rejected]) == (0, [0, 1, 2])
+
+
+def test_a_surprise_in_the_fast_way_costs_time_and_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should the fast way fail, every event is read one by one, to the same rows."""
+
+    def explode(*_: object) -> None:
+        raise ZeroDivisionError("poison")
+
+    expected = validate(GOOD, OTHER, b"x")
+    monkeypatch.setattr(ExactReader, "read", explode)
+    assert validate(GOOD, OTHER, b"x") == expected
