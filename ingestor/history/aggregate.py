@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
 from ingestor.errors import QueryError
 from ingestor.history.aggregate_buckets import DAY_US, END_US, FIRST_US, Buckets, Interval
 from ingestor.history.aggregate_sources import Key, Sources, Window
@@ -124,19 +126,21 @@ def aggregate(sources: Sources, asked: Aggregation) -> AggregatePage:
 def _windows(sources: Sources, asked: Aggregation, place: Key | None) -> Iterator[Window]:
     """Cut the time asked for into runs of buckets, and leap over what is empty."""
     first_us, last_us = sources.span()
-    start_us = max(first_us if asked.events.start_us is None else asked.events.start_us, FIRST_US, first_us)
-    until_us = max(last_us + 1, asked.now_us) if asked.weighs else last_us + 1
-    end_us = min(until_us if asked.events.end_us is None else asked.events.end_us, until_us, END_US)
+    start_us = FIRST_US if asked.events.start_us is None else asked.events.start_us
+    end_us = END_US if asked.events.end_us is None else asked.events.end_us
+    until_us = min(max(last_us + 1, asked.now_us) if asked.weighs else last_us + 1, end_us)
     buckets = Buckets(interval=asked.interval, zone=asked.zone)
     held_us = HELD_US if asked.weighs else 0
-    at, count = start_us if place is None else max(place[0], start_us), asked.limit
+    at, count = max(first_us, start_us, start_us if place is None else place[0]), asked.limit
     if asked.group_by:
         count = min(count, FIRST_BUCKETS_GROUPED)
-    while at < end_us:
+    while at < until_us:
         following_us = sources.following(at - held_us)
         if following_us is None:
             return
-        bounds = buckets.bounds(buckets.start_of(max(at, following_us)), count, until_us=end_us)
+        bounds = buckets.bounds(buckets.start_of(max(at, following_us)), count, until_us=until_us)
+        if asked.weighs and int(bounds[-1]) < until_us:
+            bounds = _up_to_midnight(bounds)
         window = Window(
             bounds=bounds,
             from_us=max(int(bounds[0]), start_us),
@@ -150,6 +154,12 @@ def _windows(sources: Sources, asked: Aggregation, place: Key | None) -> Iterato
             window = replace(window, bounds=bounds, to_us=min(int(bounds[-1]), end_us))
         yield window
         at, count = int(bounds[-1]), min(count * 4, MOST_BUCKETS)
+
+
+def _up_to_midnight(bounds: Any) -> Any:
+    """End at the last UTC midnight among the bounds, if there is one: roll-ups weigh whole days."""
+    midnights = np.flatnonzero(bounds % DAY_US == 0)
+    return bounds[: midnights[-1] + 1] if len(midnights) and midnights[-1] else bounds
 
 
 def _rows_to_weigh(sources: Sources, asked: Aggregation, window: Window) -> int:

@@ -104,7 +104,7 @@ def _counted(
         source = f"{sources.engine.files(cover.files)} {joined('epoch_us(time_fired)')}"
         asked.add(f"SELECT {of_rows} FROM {source} WHERE {where} GROUP BY ALL", *values)  # noqa: S608 - our own names; values are bound
     if cover.rolled:
-        where = " AND ".join([*conditions, in_hours(cover)])
+        where = " AND ".join([*conditions, in_hours(cover), "n > 0"])
         tables["hours"] = sources.hours(cover)
         source = f"hours {joined('hour_us')}"
         asked.add(f"SELECT {of_sums} FROM {source} WHERE {where} GROUP BY ALL", *values)  # noqa: S608 - same
