@@ -422,9 +422,10 @@ def test_exact_events_take_the_fast_way() -> None:
 
 
 def test_two_halves_of_an_event_never_pass_as_two() -> None:
-    """Texts that only together give events, in the right number, are not read as if each were one."""
-    cut = GOOD.index(b',"origin"')
-    halves = [GOOD[:cut], GOOD[cut:], GOOD + b"\n" + GOOD]
+    """Texts that only together give events, in the right number and to the byte, are not read as if each were one."""
+    whole = other_event("x", {"a": 1, "b": 2})
+    cut = whole.index(b'"b"')
+    halves = [whole[:cut], whole[cut:], OTHER + b"\n" + OTHER]
     rows, rejected = validate(*halves)
     assert (len(rows), [one.index for one in rejected]) == (0, [0, 1, 2])
 
