@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 from ingestor.settings import Settings
 
 TIMEOUT_S = 30.0
+EXPORT_TIMEOUT_S = 300.0
+CHUNK_BYTES = 1 << 18
 EXIT_NOT_RUNNING = 3
 EXIT_REFUSED = 4
 
@@ -69,6 +71,24 @@ class Api:
             elif not line and data:
                 yield json.loads("\n".join(data))
                 data = []
+
+    def content(self, path: str, **parameters: Any) -> Iterator[bytes]:
+        """Yield the content of a GET as it comes. Raises ``OSError`` when it is cut off before its end."""
+        try:
+            response = self._request("GET", _with(path, parameters), timeout_s=EXPORT_TIMEOUT_S)
+        except OSError as error:
+            self._not_running(error)
+        if response.status != http.client.OK:
+            self._refused(response.read())
+        try:
+            while part := response.read1(CHUNK_BYTES):
+                yield part
+            if response.length:
+                raise ConnectionResetError("the connection was closed before the end")
+        except http.client.HTTPException as error:
+            raise ConnectionResetError(f"the connection was closed before the end: {error!r}") from error
+        finally:
+            response.close()
 
     def _decoded(self, method: str, path: str, body: bytes = b"") -> Any:
         try:

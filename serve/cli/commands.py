@@ -139,21 +139,63 @@ def query(
     start: Annotated[str | None, typer.Option("--from", help="From this time on: RFC 3339, or -24h.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="Before this time.")] = None,
     limit: Limit = 20,
+    interval: Annotated[
+        str | None, typer.Option("--history", help="Sum up in buckets of 1m, 5m, 1h, 1d, 1w or 1mo, oldest first.")
+    ] = None,
+    group_by: Annotated[str | None, typer.Option("--group-by", help="With --history: such as entity_id,kind.")] = None,
+    aggregate: Annotated[
+        str, typer.Option("--aggregate", help="With --history: count, min, max, mean, sum, first, last …")
+    ] = "count",
     *,
     json: AsJson = False,
 ) -> None:
-    """Ask the history: by filters, or with SQL (read directly from the data directory, running or not)."""
+    """Ask the history: by filters, in time buckets, or with SQL (that directly from the data, running or not)."""
     if sql is not None:
         _sql(load(config, overrides={"data_dir": data_dir}), sql, json=json)
         return
     filters = {"entity_id": entity, "area_id": area, "domain": domain, "kind": kind, "home": home}
     times = {"start_time": start, "end_time": end}
+    if interval is not None:
+        from .history import show
+
+        told = {"interval": interval, "group_by": group_by, "aggregate": aggregate}
+        show(_api(config, port), limit=limit, as_json=json, **filters, **times, **told)
+        return
     events = _api(config, port).pages("/api/v1/events", **filters, **times, limit=min(limit, 1000))
     shown = 0
     for shown, event in zip(range(1, limit + 1), events, strict=False):  # noqa: B007 - counted for what comes after
         output.as_json(event) if json else output.console.print(output.event_line(event), soft_wrap=True)
     if not shown:
         output.note("No event fits.")
+
+
+@application.command()
+def export(
+    kind: Annotated[str, typer.Option("--format", help="json, ndjson, csv, parquet or arrow.")] = "ndjson",
+    to: Annotated[Path | None, typer.Option("--to", help="File to write. Left out: standard output.")] = None,
+    config: Config = None,
+    port: Port = None,
+    entity: Entity = None,
+    area: Area = None,
+    domain: Domain = None,
+    kind_of: KindOption = None,
+    home: Home = None,
+    start: Annotated[str | None, typer.Option("--from", help="From this time on: RFC 3339, or -24h.")] = None,
+    end: Annotated[str | None, typer.Option("--until", help="Before this time.")] = None,
+    *,
+    json: AsJson = False,
+) -> None:
+    """Write events to a file, oldest first, all that fit."""
+    from .exporting import export as fetch
+
+    filters = {"entity_id": entity, "area_id": area, "domain": domain, "kind": kind_of, "home": home}
+    told = fetch(_api(config, port), kind, to, **filters, start_time=start, end_time=end)
+    if to is None:
+        return
+    if json:
+        output.as_json(told)
+        return
+    output.console.print(f"{to}: {output.size(told['bytes'])} in {told['seconds']:g} s", soft_wrap=True)
 
 
 @application.command()

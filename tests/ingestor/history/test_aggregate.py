@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -19,13 +20,14 @@ from hypothesis import strategies as st
 from ingestor.event import SCHEMA
 from ingestor.history import Question
 from ingestor.history.aggregate import AGGREGATES, GROUPS, INTERVALS, Aggregation, aggregate
+from ingestor.history.aggregate_buckets import Buckets
 from ingestor.history.aggregate_sources import Sources
 from ingestor.history.engine import Engine
 from ingestor.history.kept import Kept
 from ingestor.history.layout import ROW_SCHEMA, dates_of, write_file
 from ingestor.history.log import LogState
 from ingestor.history.rollup import Rollups, refresh
-from tests.ingestor.history.reckoned import SECOND_US, reckon, us_of
+from tests.ingestor.history.reckoned import SECOND_US, bucket_of, reckon, us_of
 from tests.support.rows import make_events
 
 DAY_US = 86_400 * SECOND_US
@@ -157,6 +159,21 @@ FILTERS: list[tuple[dict[str, str], Callable[[dict[str, Any]], bool]]] = [
     ({"kind": "automation"}, lambda row: row["kind"] == "automation"),
     ({"event_type": "state_changed"}, lambda row: row["event_type"] == "state_changed"),
 ]
+
+
+@pytest.mark.parametrize("place", CHANGES)
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_buckets_follow_each_other_where_clocks_change(place: tuple[str, str], interval: Any) -> None:
+    """Over a change of clocks each bucket is what a walk over the minutes finds, with no hole and no overlap."""
+    zone, start_us = ZoneInfo(place[0]), us_of(place[1])
+    buckets = Buckets(interval=interval, zone=zone)
+    until_us = start_us + {"1m": DAY_US, "5m": DAY_US, "1h": 2 * DAY_US}.get(interval, 80 * DAY_US)
+    bounds = buckets.bounds(buckets.start_of(start_us), 2_000, until_us=until_us).tolist()
+    assert bounds[0] <= start_us < bounds[1]
+    assert bounds[-2] < until_us <= bounds[-1] or len(bounds) == 2_001
+    for begin, end in pairwise(bounds):
+        assert (begin, end) == bucket_of(begin, interval, zone)
+        assert buckets.start_of((begin + end) // 2) == begin
 
 
 @given(

@@ -163,15 +163,21 @@ def test_answers_are_the_same_with_and_without_roll_ups(
         assert alike(place.pages(ask, filters=filters, limit=random.choice([9, 1000])), plain)
 
 
-@pytest.mark.parametrize("harm", ["flip", "cut", "gone", "empty"])
+@pytest.mark.parametrize("harm", ["flip", "cut", "gone", "empty", "swapped"])
 def test_a_damaged_roll_up_is_never_believed(there: Place, harm: str) -> None:
-    """Wherever a byte is turned, or if it is cut or gone: the rows answer."""
+    """Wherever a byte is turned, if it is cut, gone, or another one whole in itself: the rows answer."""
     expected = there.pages(ASK)
     there.roll_up()
+    contents = [path.read_bytes() for path in rolled_files(there)]
     for number, path in enumerate(rolled_files(there)):
-        content = bytearray(path.read_bytes())
+        content = bytearray(contents[number])
         content[(number * 7919 + 11) % len(content)] ^= 4
-        changed = {"flip": bytes(content), "cut": bytes(content[: len(content) // 2]), "empty": b""}
+        changed = {
+            "flip": bytes(content),
+            "cut": bytes(content[: len(content) // 2]),
+            "empty": b"",
+            "swapped": contents[number - 1],
+        }
         path.unlink() if harm == "gone" else path.write_bytes(changed[harm])
     assert alike(there.pages(ASK), expected)
     assert alike(there.pages(ASK), expected)

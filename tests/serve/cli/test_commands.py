@@ -123,7 +123,16 @@ def test_query_goes_on_over_pages_until_it_has_enough(shell: Shell, paper: Paper
 
 @pytest.mark.parametrize(
     "words",
-    [("status",), ("status", "--json"), ("tail",), ("query",), ("gaps",), ("quarantine", "list"), ("replay", "f")],
+    [
+        ("status",),
+        ("status", "--json"),
+        ("tail",),
+        ("query",),
+        ("gaps",),
+        ("quarantine", "list"),
+        ("replay", "f"),
+        ("export",),
+    ],
 )
 def test_nobody_running_is_code_3_and_the_next_step(shell: Shell, words: tuple[str, ...]) -> None:
     """Every command that needs a running product says so in one line."""
