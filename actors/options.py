@@ -18,6 +18,8 @@ from typing import Any, Final
 import ray
 import structlog
 
+from actors import heap
+
 NAMESPACE: Final = "ha-ingestor"
 EXIT_CANNOT_BEGIN: Final = 71
 BEGIN_AGAIN_S: Final = 1.0
@@ -61,5 +63,6 @@ def _persistent(cls: type) -> type:
             log.critical("actor.cannot_begin", actor=cls.__name__, error=str(error))
             time.sleep(BEGIN_AGAIN_S)
             os._exit(EXIT_CANNOT_BEGIN)
+        heap.settle()
 
     return type(cls.__name__, (cls,), {"__init__": begin, "__module__": cls.__module__, "__doc__": cls.__doc__})

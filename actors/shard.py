@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import structlog
 
+from actors import heap
 from actors.committer import EXIT_JOURNAL_FAILED, Committer
 from actors.messages import Part, Receipt, Refusal
 from actors.room import Room
@@ -175,6 +176,7 @@ class Shard:
                 after_seq=found.lost_after_seq,
                 through_seq=found.lost_through_seq,
             )
+        heap.settle()
         log.info("shard.recovered", shard=self._number, epoch=self._journal.epoch, entities=len(self._states))
 
     def _journaled(self, watermarks: dict[int, int]) -> list[pa.Table]:

@@ -1,0 +1,21 @@
+"""How Python looks for circles of garbage in an actor: seldom, and never among what stays for good.
+
+A batch makes thousands of objects and drops them all at once, none of them in a circle. By default Python would look
+through them every 700 objects, and now and then through all modules and memories of the process too: a third of a
+shard's time (docs/adr/0005-hot-path.md).
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import Final
+
+#: Objects made and not dropped until the young are looked at; such looks until the older are, and again the oldest.
+THRESHOLDS: Final = (50_000, 20, 50)
+
+
+def settle() -> None:
+    """Take what is there now for permanent. May be called again when more of that has come."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*THRESHOLDS)
