@@ -25,13 +25,14 @@ from ingestor.transforms.activity import PEAK, Activity
 from ingestor.transforms.causes import RUN_STARTS, Causes
 from ingestor.transforms.environment import Environments, Picture
 from ingestor.transforms.rows import Rows
-from ingestor.transforms.states import Known, LastState, LastStates
+from ingestor.transforms.states import Cell, Known, LastState, LastStates
 from ingestor.transforms.temporal import SEASONS, HomeClock, Int64s
 
 __all__ = ["Enricher", "LastState", "LastStates"]
 
 _STATE_CHANGED: Final = "state_changed"
 _SEASONS: Final = pa.array(SEASONS, pa.string())
+_NOWHERE: Final = (-1, None, False)
 _PLACE: Final = ("device_id", "area_id", "floor_id", "integration")
 
 
@@ -45,9 +46,13 @@ class _Home:
         self.activity: Activity = Activity() if before is None else before.activity
         if before is not None:
             self.environments.carry_over(before.environments)
-        self.codes = {entity_id: code for code, entity_id in enumerate(snapshot.entities)}
+        measures = snapshot.measures
+        self.places = {
+            entity_id: (code, one.area_id, entity_id in measures)
+            for code, (entity_id, one) in enumerate(snapshot.entities.items())
+        }
+        self.places |= {entity_id: (-1, None, True) for entity_id in measures if entity_id not in self.places}
         facts = list(snapshot.entities.values())
-        self.areas = {entity_id: one.area_id for entity_id, one in snapshot.entities.items() if one.area_id is not None}
         neighbours = [None if one.area_id is None else snapshot.neighbours.get(one.area_id) for one in facts]
         relations = [
             {"read_by": one.read_by, "written_by": one.written_by, "in_cycle": one.in_cycle}
@@ -63,8 +68,12 @@ class _Home:
 
 @dataclass(slots=True, kw_only=True)
 class _Seen:
-    """What the walk over a batch found, one entry an event. ``picture``: its place among the ``pictures``."""
+    """What the walk over a batch found, one entry an event.
 
+    ``code``: the place of its entity in the home's facts, or -1; ``picture``: its place among the ``pictures``.
+    """
+
+    code: list[int]
     cause: list[str | None]
     since_s: list[float | None]
     late: list[bool]
@@ -75,6 +84,7 @@ class _Seen:
     def of(cls, count: int) -> _Seen:
         """Begin with nothing found."""
         return cls(
+            code=[-1] * count,
             cause=[None] * count,
             since_s=[None] * count,
             late=[False] * count,
@@ -122,8 +132,8 @@ class Enricher:
         }
         if view is None:
             return columns
-        places = pa.array([view.codes.get(e) if e is not None else None for e in rows.entity_id], pa.int32())
-        facts = view.facts.take(places)
+        codes = np.array(seen.code, dtype=np.int32)
+        facts = view.facts.take(pa.array(codes, mask=codes < 0))
         columns |= dict(zip(facts.schema.names, facts.columns, strict=True))
         columns["device_id"] = _with_data_device(columns["device_id"], rows)
         columns["environment"] = _environment(seen)
@@ -150,8 +160,9 @@ class Enricher:
         """Let the sensors of a home speak by their last states, as far as they are ours."""
         environments, known = self._homes[home].environments, self._states.of_home(home)
         for entity_id in environments.measures:
-            state = known.get(entity_id)
-            if state is not None:
+            cell = known.get(entity_id)
+            if cell is not None:
+                state = cell.known
                 environments.take(entity_id, state.state, state.state_numeric, state.unit)
 
     def _walk(
@@ -163,11 +174,10 @@ class Enricher:
         context: Rows,
         first_seq: int,
     ) -> _Seen:
-        causes, known = self._causes, self._states.of_home(home)
-        areas = view.areas if view is not None else {}
-        measures = view.environments.measures if view is not None else {}
+        causes, cells = self._causes, self._states.of_home(home)
+        places = view.places if view is not None else {}
         seen = _Seen.of(len(rows))
-        newest: dict[str, Known] = {}
+        grown_bytes = 0
         drawn: dict[str, int | None] = {}
         copies = sorted(range(len(context)), key=context.time_fired_us.__getitem__, reverse=True)
         contexts = zip(rows.context_id, rows.context_parent_id, rows.user_id, strict=True)
@@ -181,24 +191,25 @@ class Enricher:
                 seen.cause[position] = cause
             if entity_id is None:
                 continue
+            seen.code[position], area_id, measures = places.get(entity_id, _NOWHERE)
             if event_type == _STATE_CHANGED:
-                last = newest.get(entity_id) or known.get(entity_id)
+                cell = cells.get(entity_id)
+                last = None if cell is None else cell.known
                 seen.since_s[position] = _since(rows, position, last)
                 if last is not None and fired < last[0]:
                     seen.late[position] = True
                 else:
-                    newest[entity_id] = _known(rows, position, ids[position], first_seq + position)
-                    if entity_id in measures:
+                    grown_bytes += _keep(cells, cell, rows, position, ids[position], first_seq + position)
+                    if measures:
                         _say(view, drawn, rows, position)
             else:
                 causes.started(event_type, entity_id, context_id)
-            area_id = areas.get(entity_id)
             if area_id is not None:
                 picture = drawn[area_id] if area_id in drawn else _draw(view, area_id, drawn, seen)
                 seen.picture[position] = picture
         while copies:
             self._take_copy(context, copies.pop(), view, drawn)
-        self._states.update(home, newest)
+        self._states.grew(home, grown_bytes)
         return seen
 
     def _take_copy(self, context: Rows, position: int, view: _Home | None, drawn: dict[str, int | None]) -> None:
@@ -237,25 +248,34 @@ def _since(rows: Rows, position: int, last: Known | None) -> float | None:
     return None if changed is None or changed > moment else (moment - changed) / 1_000_000
 
 
-def _known(rows: Rows, position: int, event_id: bytes, seq: int) -> Known:
+def _keep(cells: dict[str, Cell], cell: Cell | None, rows: Rows, position: int, event_id: bytes, seq: int) -> int:
+    """Write a state into its entity's cell. Gives by how many bytes its attributes are longer than those before."""
     fired, facts = rows.time_fired_us[position], rows.attributes[position]
     changed, updated = rows.last_changed_us[position], rows.last_updated_us[position]
-    known = (
-        fired,
-        fired if changed is None else changed,
-        fired if updated is None else updated,
-        rows.state[position],
-        rows.state_numeric[position],
-        rows.unit[position],
-        None if facts is None else facts.device_class,
-        None if facts is None else facts.text,
-        rows.context_id[position],
-        rows.user_id[position],
-        event_id,
-        seq,
-    )
+    text = None if facts is None else facts.text
     # Known(...) calls a Python function; a million a minute add up.
-    return tuple.__new__(Known, known)
+    known = tuple.__new__(
+        Known,
+        (
+            fired,
+            fired if changed is None else changed,
+            fired if updated is None else updated,
+            rows.state[position],
+            rows.state_numeric[position],
+            rows.unit[position],
+            None if facts is None else facts.device_class,
+            text,
+            rows.context_id[position],
+            rows.user_id[position],
+            event_id,
+            seq,
+        ),
+    )
+    if cell is None:
+        cells[rows.entity_id[position] or ""] = Cell(known)
+        return len(text or "")
+    before, cell.known = cell.known[7], known
+    return 0 if before is text else len(text or "") - len(before or "")
 
 
 def _environment(seen: _Seen) -> Any:

@@ -94,54 +94,62 @@ _RESTORED: Final = [
 ]
 
 
+class Cell:
+    """The place of one entity's last state: found once an event, then read and written without another look."""
+
+    __slots__ = ("known",)
+
+    def __init__(self, known: Known) -> None:
+        self.known = known
+
+
 class LastStates:
     """Last states by home and entity. ``entities`` and ``attribute_bytes`` bound each home."""
 
-    def __init__(self, *, entities: int = 100_000, attribute_bytes: int = 256 * 1024 * 1024) -> None:
+    def __init__(self, *, entities: int = 200_000, attribute_bytes: int = 256 * 1024 * 1024) -> None:
         self._entities, self._attribute_bytes = entities, attribute_bytes
-        self._homes: dict[str, dict[str, Known]] = {}
+        self._homes: dict[str, dict[str, Cell]] = {}
         self._bytes: dict[str, int] = {}
         self.evicted = 0
         self.restores = 0
 
     def __len__(self) -> int:
-        return sum(known.state is not None for home in self._homes.values() for known in home.values())
+        return sum(cell.known.state is not None for home in self._homes.values() for cell in home.values())
 
-    def of_home(self, home: str) -> dict[str, Known]:
-        """Give the states of a home, to look things up in. Only ``put`` changes them."""
+    def of_home(self, home: str) -> dict[str, Cell]:
+        """Give the cells of a home. Whoever writes into them tells ``grew`` afterwards."""
         return self._homes.setdefault(home, {})
 
     def put(self, home: str, entity_id: str, known: Known) -> None:
         """Set a state that is newer than, or as new as, the one known."""
-        self.update(home, {entity_id: known})
+        cells = self.of_home(home)
+        cell = cells.get(entity_id)
+        before = 0 if cell is None else len(cell.known.attributes or "")
+        if cell is None:
+            cells[entity_id] = Cell(known)
+        else:
+            cell.known = known
+        self.grew(home, len(known.attributes or "") - before)
 
-    def update(self, home: str, newest: dict[str, Known]) -> None:
-        """Set states that are newer than, or as new as, those known. What is set last goes last."""
-        states = self._homes.setdefault(home, {})
-        held = self._bytes.get(home, 0)
-        for entity_id, known in newest.items():
-            before = states.pop(entity_id, None)
-            states[entity_id] = known
-            if before is None:
-                held += len(known[7] or "")
-            elif before[7] is not known[7]:
-                held += len(known[7] or "") - len(before[7] or "")
-        self._bytes[home] = held
-        if len(states) > self._entities or held > self._attribute_bytes:
-            self._evict(home, states)
+    def grew(self, home: str, attribute_bytes: int) -> None:
+        """Note that states were written, and by how much their attributes grew. May forget some."""
+        cells = self.of_home(home)
+        held = self._bytes[home] = self._bytes.get(home, 0) + attribute_bytes
+        if len(cells) > self._entities or held > self._attribute_bytes:
+            self._evict(home, cells)
 
     def get(self, home: str, entity_id: str) -> LastState | None:
         """Give an entity's last state; null when unknown or removed."""
-        known = self._homes.get(home, {}).get(entity_id)
-        return None if known is None or known.state is None else _full(home, entity_id, known)
+        cell = self._homes.get(home, {}).get(entity_id)
+        return None if cell is None or cell.known.state is None else _full(home, entity_id, cell.known)
 
     def all(self, home: str | None = None) -> Iterator[LastState]:
         """Give all last states, of one home or of every home. Removed entities are left out."""
-        for name, states in list(self._homes.items()):
+        for name, cells in list(self._homes.items()):
             if home is None or home == name:
-                for entity_id, known in list(states.items()):
-                    if known.state is not None:
-                        yield _full(name, entity_id, known)
+                for entity_id, cell in list(cells.items()):
+                    if cell.known.state is not None:
+                        yield _full(name, entity_id, cell.known)
 
     def named(self, entity_ids: Iterable[str], home: str | None = None) -> Iterator[LastState]:
         """Give the last states of these entities, of one home or of every home, at the cost of a look for each."""
@@ -165,17 +173,17 @@ class LastStates:
             if event_type != "state_changed" or entity_id is None:
                 continue
             before = self.of_home(home).get(entity_id)
-            if before is None or fired >= before.time_fired_us:
+            if before is None or fired >= before.known.time_fired_us:
                 changed = fired if changed is None else changed  # noqa: PLW2901 - a removal has neither
                 updated = fired if updated is None else updated  # noqa: PLW2901 - same
                 self.put(home, entity_id, Known(fired, changed, updated, *rest))
 
-    def _evict(self, home: str, states: dict[str, Known]) -> None:
+    def _evict(self, home: str, cells: dict[str, Cell]) -> None:
         """Make room for an eighth, so that the next eviction is far."""
-        for entity_id in list(states):
-            if len(states) <= self._entities * 7 // 8 and self._bytes[home] <= self._attribute_bytes * 7 // 8:
+        for entity_id in sorted(cells, key=lambda each: cells[each].known.last_updated_us):
+            if len(cells) <= self._entities * 7 // 8 and self._bytes[home] <= self._attribute_bytes * 7 // 8:
                 break
-            self._bytes[home] -= len(states.pop(entity_id).attributes or "")
+            self._bytes[home] -= len(cells.pop(entity_id).known.attributes or "")
             self.evicted += 1
 
 

@@ -197,17 +197,19 @@ def test_last_states_are_bounded() -> None:
     """Neither endless entities nor huge attributes fill the memory; what was updated longest ago goes first."""
     states = LastStates(entities=100, attribute_bytes=1_000_000)
 
-    def known(attributes: str) -> Known:
-        return Known(0, 0, 0, "x", None, None, None, attributes, None, None, b"", 0)
+    def known(moment: int, attributes: str = "{}") -> Known:
+        return Known(moment, moment, moment, "x", None, None, None, attributes, None, None, b"", 0)
 
     for number in range(1000):
-        states.put("home", f"sensor.s{number}", known("{}"))
-        states.put("home", "sensor.busy", known("{}"))
+        states.put("home", f"sensor.s{number}", known(number))
+        states.put("home", "sensor.busy", known(number))
         assert len(states) <= 100
     assert states.get("home", "sensor.busy") is not None
+    assert states.get("home", "sensor.s999") is not None
+    assert states.get("home", "sensor.s0") is None
     assert states.evicted > 0
     for number in range(50):
-        states.put("home", f"sensor.big{number}", known("x" * 100_000))
+        states.put("home", f"sensor.big{number}", known(1000 + number, "x" * 100_000))
     assert sum(len(state.attributes or "") for state in states.all()) <= 1_000_000
 
 
