@@ -29,6 +29,7 @@ ASKED: Final = 120
 ASKED_LONG: Final = 16
 TIMEOUT_S: Final = 120.0
 DAY_S: Final = 86_400
+MONTH_S: Final = 30 * DAY_S
 EXPORT_ROWS: Final = 100_000
 
 
@@ -68,26 +69,24 @@ class Product:
 
 
 def questions(product: Product) -> list[Asked]:
-    """Word the questions about what the product has: an area and an entity of now, and 30 days up to now."""
-    items = product.get("events", kind="state", limit=1000)["items"]
-    if not items:
-        raise SystemExit("the product has no events to ask about")
-    event = next((item for item in items if item["area_id"]), items[0])
-    end = event["time_fired"]
-    end_s = _seconds(end)
-    month = {"start_time": _text(end_s - 30 * DAY_S), "end_time": _text(end_s)}
+    """Word the questions about the 30 days that hold the most events, and about an area and an entity of their end."""
+    end_s = _end_of_busiest_month(product)
     day = {"start_time": _text(end_s - DAY_S), "end_time": _text(end_s)}
+    month = {"start_time": _text(end_s - MONTH_S), "end_time": _text(end_s)}
+    items = product.get("events", kind="state", limit=1000, **day)["items"]
+    event = next((item for item in items if item["area_id"]), items[0])
     area = {"area_id": event["area_id"]} if event["area_id"] else {"domain": event["domain"]}
     hourly = {"interval": "1h", "aggregate": "count,min,max,mean", **area, **month}
     weighed = {**hourly, "aggregate": "time_weighted_mean"}
     entity = {"entity_id": event["entity_id"]}
+    now = product.get("events", kind="state", limit=1)["items"][0]
     found = [
         _asked("history, area, 30 days hourly", "events/history", hourly),
         _asked("history, area, 30 days hourly, time-weighted", "events/history", weighed, times=ASKED // 2),
         _asked("history, entity, 24 h hourly", "events/history", {**hourly, **day, **entity}),
         _asked("events of one entity, 24 h", "events", {**entity, **day, "limit": 1000}),
         _asked("states", "states", {"limit": 100}),
-        _asked("state of one entity", f"states/{event['entity_id']}", {}),
+        _asked("state of one entity", f"states/{now['entity_id']}", {}),
     ]
     if product.get("graph/nodes", limit=1)["items"]:
         node = product.get("graph/nodes", limit=1)["items"][0]["id"]
@@ -104,9 +103,28 @@ def _asked(name: str, path: str, parameters: dict[str, Any], *, times: int = ASK
     return Asked(name=name, path=f"/api/v1/{path}?{urlencode(parameters)}", times=times, long=long)
 
 
+def _end_of_busiest_month(product: Product) -> float:
+    """Return when the last event was fired in those 30 days that hold the most."""
+    days: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = product.get("events/history", interval="1d", aggregate="count", time_zone="UTC", **cursor)
+        days += page["items"]
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+    if not days:
+        raise SystemExit("the product has no events to ask about")
+    ends = [_seconds(day["end"]) for day in days]
+    held = [sum(day["count"] for day, at in zip(days, ends, strict=True) if end - MONTH_S < at <= end) for end in ends]
+    end_s = ends[held.index(max(held))]
+    last = product.get("events", kind="state", limit=1, end_time=_text(end_s))["items"][0]
+    return _seconds(last["time_fired"])
+
+
 def _start_of_rows(product: Product, end_s: float, rows: int) -> float:
     """Return since when about so many events were fired, by what each hour of the last 30 days had."""
-    start = _text(end_s - 30 * DAY_S)
+    start = _text(end_s - MONTH_S)
     hours = product.get("events/history", interval="1h", aggregate="count", start_time=start, end_time=_text(end_s))
     left = rows
     for hour in reversed(hours["items"]):
@@ -114,7 +132,7 @@ def _start_of_rows(product: Product, end_s: float, rows: int) -> float:
             begin, end = _seconds(hour["start"]), min(_seconds(hour["end"]), end_s)
             return end - (end - begin) * left / int(hour["count"])
         left -= hour["count"]
-    return end_s - 30 * DAY_S
+    return end_s - MONTH_S
 
 
 def ask(product: Product, asked: Asked, clients: int) -> dict[str, Any]:
