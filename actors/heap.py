@@ -15,7 +15,13 @@ THRESHOLDS: Final = (50_000, 20, 50)
 
 
 def settle() -> None:
-    """Take what is there now for permanent. May be called again when more of that has come."""
+    """Take what is there now for permanent. For processes that are an actor and nothing else."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
+
+
+def settle_again() -> None:
+    """Take what has come since for permanent too, where that was done before."""
+    if gc.get_freeze_count():
+        settle()

@@ -176,7 +176,7 @@ class Shard:
                 after_seq=found.lost_after_seq,
                 through_seq=found.lost_through_seq,
             )
-        heap.settle()
+        heap.settle_again()
         log.info("shard.recovered", shard=self._number, epoch=self._journal.epoch, entities=len(self._states))
 
     def _journaled(self, watermarks: dict[int, int]) -> list[pa.Table]:
