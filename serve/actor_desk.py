@@ -32,6 +32,8 @@ from .desk import LiveBatch
 from .feed import Feed, Listener
 
 READERS = 4
+#: Looks at what is new may take so much of the time: each costs more for being begun than for what it finds.
+LOOKING_SHARE = 0.25
 EXPORTERS = 2
 ZONES_S = 60.0
 CATCH_UP_ROWS = 1_000
@@ -72,7 +74,7 @@ class ActorDesk:
         self._settings = settings
         self._archive = Archive(settings.data_dir)
         self._metadata = SqliteMetadata(settings.data_dir / "metadata" / "metadata.sqlite")
-        self._refresh = Together(self._archive.refresh)
+        self._refresh = Together(self._archive.refresh, share=LOOKING_SHARE)
         self._feed = Feed()
         self._readers = asyncio.Semaphore(READERS)
         self._exporters = asyncio.Semaphore(EXPORTERS)

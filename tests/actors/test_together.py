@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from itertools import pairwise
 
 import pytest
 
@@ -72,3 +74,18 @@ async def test_a_question_that_is_cancelled_takes_nothing_from_the_others() -> N
     await staying
     await asyncio.gather(leaving, return_exceptions=True)
     assert leaving.cancelled()
+
+
+async def test_work_takes_no_more_than_its_share_of_the_time() -> None:
+    """After a call that took a while the next one begins only after three times as long."""
+    begun_s: list[float] = []
+    took_s = 0.02
+
+    def work() -> None:
+        begun_s.append(time.monotonic())
+        time.sleep(took_s)
+
+    together = Together(work, share=0.25)
+    for _ in range(3):
+        await together.done()
+    assert all(later - earlier >= took_s / 0.25 for earlier, later in pairwise(begun_s))
