@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ingestor.history.aggregate_buckets import HOUR_US
 from ingestor.history.aggregate_held import held, held_in_states
@@ -67,22 +67,10 @@ def _items(sources: Sources, window: Window, group_by: Sequence[str], aggregates
     states = held_in_states(sources, window, group_by) if "time_in_state" in aggregates else {}
     found = []
     for key in counted.keys() | weights.keys() | states.keys():
-        row = counted.get(key, {})
-        held_us, held_sum = weights.get(key, (0, 0.0))
-        values = {
-            "count": row.get("n", 0),
-            "min": row.get("low"),
-            "max": row.get("high"),
-            "mean": row["total"] / row["m"] if row.get("m") else None,
-            "sum": row.get("total"),
-            "first": _value(row.get("first")),
-            "last": _value(row.get("last")),
-            "time_weighted_mean": held_sum / held_us if held_us else None,
-            "time_in_state": _longest(states.get(key, {})),
-        }
+        told = _Told(counted.get(key, {}), weights.get(key, (0, 0.0)), states.get(key, {}))
         bucket, groups = key
         item = {"start": int(window.bounds[bucket]), "end": int(window.bounds[bucket + 1])}
-        item |= dict(zip(group_by, groups, strict=True)) | {name: values[name] for name in aggregates}
+        item |= dict(zip(group_by, groups, strict=True)) | {name: _VALUES[name](told) for name in aggregates}
         found.append(((item["start"], groups), item))
     return found
 
@@ -120,6 +108,24 @@ def _counted(
     return {(row["bucket"], tuple(row[name] for name in group_by)): row for row in rows}
 
 
+class _Told(NamedTuple):
+    """What is known of an item: sums of its events, how long numbers were held and their sum, how long states were."""
+
+    row: Mapping[str, Any]
+    held: tuple[int, float]
+    states: Mapping[str, int]
+
+
+def _mean(told: _Told) -> float | None:
+    count = told.row.get("m")
+    return told.row["total"] / count if count else None
+
+
+def _weighted_mean(told: _Told) -> float | None:
+    held_us, held_sum = told.held
+    return held_sum / held_us if held_us else None
+
+
 def _value(told: Mapping[str, Any] | None) -> Any:
     """Return the state of an event: as a number if it is one."""
     if told is None:
@@ -130,3 +136,16 @@ def _value(told: Mapping[str, Any] | None) -> Any:
 def _longest(held_us: Mapping[str, int]) -> dict[str, float]:
     ordered = sorted(held_us.items(), key=lambda one: (-one[1], one[0]))
     return {state: us / 1e6 for state, us in ordered[:MOST_STATES]}
+
+
+_VALUES: Final[dict[str, Callable[[_Told], Any]]] = {
+    "count": lambda told: told.row.get("n", 0),
+    "min": lambda told: told.row.get("low"),
+    "max": lambda told: told.row.get("high"),
+    "mean": _mean,
+    "sum": lambda told: told.row.get("total"),
+    "first": lambda told: _value(told.row.get("first")),
+    "last": lambda told: _value(told.row.get("last")),
+    "time_weighted_mean": _weighted_mean,
+    "time_in_state": lambda told: _longest(told.states),
+}
