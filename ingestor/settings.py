@@ -149,12 +149,17 @@ class RayPorts(_Section):
     dashboard_port: Annotated[Count, Field(ge=1, le=65_535)] = 8265
 
 
+def _half_of(cores: int) -> int:
+    """Leave the other half to sources, history and answers (docs/adr/0005-hot-path.md)."""
+    return max(1, min(64, cores // 2))
+
+
 class Settings(_Section):
     """All settings, checked. Unknown names are refused."""
 
     homes: Annotated[list[Home], AfterValidator(_differing)] = Field(default_factory=list)
     data_dir: Path = Path("data")
-    shards: Annotated[Count, Field(ge=1, le=64)] = 2
+    shards: Annotated[Count, Field(ge=1, le=64)] = Field(default_factory=lambda: _half_of(len(os.sched_getaffinity(0))))
     demo: Demo = Demo()
     http: Http = Http()
     ingest: Ingest = Ingest()

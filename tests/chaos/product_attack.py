@@ -34,6 +34,7 @@ FAULTS: Final = ("missing", "duplicated", "corrupted", "spurious", "out_of_order
 ENVIRONMENT: Final = {
     "HA_INGESTOR_JOURNAL__SEGMENT_BYTES": str(1024 * 1024),
     "HA_INGESTOR_HISTORY__COMMIT_S": "1",
+    "HA_INGESTOR_SHARDS": "2",
 }
 
 

@@ -73,7 +73,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HomeAssistant]:
 def product(home: HomeAssistant, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """Start the product with nothing but the home's address and a token."""
     product = whole.Product(
-        tmp_path_factory.mktemp("product"), environment={"HA_URL": home.url, "HA_TOKEN": home.token}
+        tmp_path_factory.mktemp("product"),
+        environment={"HA_URL": home.url, "HA_TOKEN": home.token, "HA_INGESTOR_SHARDS": "2"},
     )
     product.start()
     yield product

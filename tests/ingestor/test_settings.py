@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -207,3 +208,10 @@ def test_any_text_in_the_environment_is_taken_or_refused_in_one_line(text: str, 
         load(environment={f"HA_INGESTOR_{key}": text})
     except ConfigError as error:
         assert "\n" not in str(error)  # noqa: PT017 - being refused is one of two right answers
+
+
+@pytest.mark.parametrize(("cores", "shards"), [(1, 1), (2, 1), (3, 1), (4, 2), (16, 8), (256, 64)])
+def test_half_the_cores_are_left_to_others(monkeypatch: pytest.MonkeyPatch, cores: int, shards: int) -> None:
+    """As many shards as half the cores, at least one and at most what may be set."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert Settings().shards == shards
