@@ -101,7 +101,22 @@ def main() -> None:
             figures.append({"batch": size, "step": name, "us_per_event": round(us, 3), "ratio": round(ratio, 3)})
             print(f"{name:24}{us:8.2f} us/event {ratio:6.2f} x {FLOOR}")  # noqa: T201 - it is its job
     if told.json is not None:
-        content = {"events": len(events), "bytes_each": bytes_each, "runs": told.runs, "figures": figures}
+        content = {
+            "events": len(events),
+            "bytes_each": bytes_each,
+            "runs": told.runs,
+            "figures": figures,
+            "headline": [
+                {
+                    "name": f"{figure['step']}, {figure['batch']:,} a batch",
+                    "value": figure["us_per_event"],
+                    "unit": "µs/event",
+                    "ratio": figure["ratio"] if figure["step"] != FLOOR else None,
+                    "of": FLOOR if figure["step"] != FLOOR else "",
+                }
+                for figure in figures
+            ],
+        }
         told.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

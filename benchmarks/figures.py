@@ -57,7 +57,7 @@ def _effort(option: str, values: tuple[int, ...], unit: str, seconds: float) -> 
 
 def _built(rows: int) -> tuple[str, tuple[str, ...]]:
     path = str(CACHE / f"history-{rows}")
-    return path, (path, "benchmarks.history", "--rows", str(rows), "--data-dir", path)
+    return path, (path, "benchmarks.history", "--events", str(rows), "--build", "--keep", path)
 
 
 def _over(rows: int, name: str, command: tuple[str, ...]) -> Step:

@@ -212,8 +212,8 @@ def ask(archive: Archive, question: Callable[[Archive, int], Any], threads: int)
     return {"p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99)}
 
 
-def measure(data_dir: Path, events: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Build, merge, remember and ask."""
+def measure(data_dir: Path, events: int, say: Callable[[str], None], *, asked: bool = True) -> dict[str, Any]:
+    """Build, merge, remember and, if ``asked``, ask."""
     home = Home()
     table = HistoryTable(data_dir / "history" / "events", clock=lambda: START_US / 1e6 + 366 * 86_400)
     found: dict[str, Any] = {"events": events, **build(table, home, events, say)}
@@ -224,6 +224,8 @@ def measure(data_dir: Path, events: int, say: Callable[[str], None]) -> dict[str
     found |= recall(table)
     table.vacuum(older_than_s=0)
     table.close()
+    if not asked:
+        return found
     archive = Archive(data_dir)
     for name, question in questions(home).items():
         say(name)
@@ -271,6 +273,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=1_000_000, help=f"a multiple of {COMMIT_ROWS:,}")
     parser.add_argument("--keep", type=Path, help="build here, keep it, and go on with what is there")
+    parser.add_argument("--build", action="store_true", help="build it, and ask nothing")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
     if options.events < 2 * COMMIT_ROWS or options.events % COMMIT_ROWS:
@@ -280,7 +283,7 @@ def main() -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - progress of long work
 
     with tempfile.TemporaryDirectory() as temporary:
-        found = measure(options.keep or Path(temporary), options.events, say)
+        found = measure(options.keep or Path(temporary), options.events, say, asked=not options.build)
     found["machine"] = facts()
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
