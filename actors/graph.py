@@ -21,6 +21,7 @@ from ingestor.graph.snapshot import Snapshot
 from ingestor.journal import Frame, JournalFollower
 from ingestor.metadata import SqliteMetadata
 from ingestor.settings import Settings
+from ingestor.transforms.causes import RUN_STARTS
 
 PUBLISH_AFTER_S = 0.2
 OBSERVE_EVERY_S = 1.0
@@ -29,8 +30,8 @@ OBSERVE_EVERY_S = 1.0
 VERSIONS_FROM = "graph.versions_from"
 VERSIONS_OF_ONE_RUN = 1_000_000
 
-#: Events that tell that an automation or a script began to run.
-RUN_STARTS = pa.array(["automation_triggered", "script_started"])
+#: Events that tell that an automation or a script began to run, as Arrow compares them.
+STARTS = pa.array(sorted(RUN_STARTS))
 
 #: The questions that may be asked, and the method of ``HomeGraph`` that answers each.
 QUESTIONS = frozenset(
@@ -177,12 +178,12 @@ class Graph:
 
 
 def _has_runs(frame: Frame) -> bool:
-    return bool(pc.any(pc.is_in(frame.batch(["event_type"])["event_type"], RUN_STARTS)).as_py())
+    return bool(pc.any(pc.is_in(frame.batch(["event_type"])["event_type"], STARTS)).as_py())
 
 
 def _runs(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """Pick the starts of automations and scripts, as ``HomeGraph.observe`` wants them."""
-    starts = batch.filter(pc.is_in(batch.column("event_type"), RUN_STARTS))
+    starts = batch.filter(pc.is_in(batch.column("event_type"), STARTS))
     columns = ["home", "entity_id", "context_id", "context_parent_id", "data"]
     times_us = starts.column("time_fired").cast(pa.int64()).to_pylist()
     return [

@@ -1,8 +1,8 @@
 """How Python looks for circles of garbage in an actor: seldom, and never among what stays for good.
 
 A batch makes thousands of objects and drops them all at once, none of them in a circle. By default Python would look
-through them every 700 objects, and now and then through all modules and memories of the process too: a third of a
-shard's time (docs/adr/0005-hot-path.md).
+through them every 700 objects, and now and then through all modules and memories of the process too: up to a quarter of
+a shard's time (docs/adr/0005-hot-path.md).
 """
 
 from __future__ import annotations

@@ -9,8 +9,6 @@ events are taken until the journal's quota is reached, and come into the table l
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
 import tempfile
 import time
@@ -26,6 +24,7 @@ from tests.chaos.disk_kills import FAULTS, TASK, judged, mixed, moments
 from tests.chaos.disk_nursery import FAILED, Nursery
 from tests.chaos.disk_trace import Traced, traced
 from tests.chaos.power_image import MIB, Image, why_not
+from tests.chaos.report import alone
 
 #: Which errors each call is made to fail with.
 ERRORS: Final = {
@@ -229,16 +228,5 @@ def run(seconds: float, seed: int) -> dict[str, Any]:
         seed += 1
 
 
-def main() -> int:
-    """Attack for some time and print what was found. Returns 1 when anything was, or nothing was tried."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    found = run(options.seconds, options.seed)
-    print(json.dumps(found, indent=1))  # noqa: T201 - a command's answer
-    return 1 if found["violations"] or found["void"] or any(found.get(name) for name in FAULTS) else 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(alone(run, __doc__))

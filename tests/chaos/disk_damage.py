@@ -9,8 +9,6 @@ refusal a repair keeps every frame whose bytes are whole, names the seqs of all 
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import shutil
 import time
@@ -25,6 +23,7 @@ from ingestor.journal.frames import parse_header
 from ingestor.journal.segments import HEADER_BYTES
 from tests.chaos.disk_roles import append, open_journal, rows_of
 from tests.chaos.model import folder
+from tests.chaos.report import alone, repeated
 from tests.ingestor.journal.helpers import segment_files
 
 SECTOR: Final = 512
@@ -213,29 +212,8 @@ def _intact(directory: Path, whole: Whole) -> list[Frame]:
 
 def run(seconds: float, seed: int) -> dict[str, Any]:
     """Damage journals for about so long."""
-    total: Counter[str] = Counter()
-    violations: list[str] = []
-    void: list[str] = []
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = damages(500, seed, seconds=max(2.0, deadline - time.monotonic()))
-        violations += found.pop("violations")
-        void += found.pop("void")
-        total.update(found)
-        seed += 1
-    return {**total, "violations": violations, "void": void}
-
-
-def main() -> int:
-    """Attack for some time and print what was found. Returns 1 when anything was, or nothing was tried."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    found = run(options.seconds, options.seed)
-    print(json.dumps(found, indent=1))  # noqa: T201 - a command's answer
-    return 1 if found["violations"] or found["void"] else 0
+    return repeated(lambda one, left_s: damages(500, one, seconds=max(2.0, left_s)), seconds, seed)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(alone(run, __doc__))

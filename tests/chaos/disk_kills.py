@@ -5,8 +5,6 @@ python -m tests.chaos.disk_kills --seconds 60 --seed 7
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import shutil
 import tempfile
@@ -19,6 +17,7 @@ from typing import Any, Final
 
 from tests.chaos.disk_nursery import Nursery
 from tests.chaos.disk_trace import CALLS, Traced, traced
+from tests.chaos.report import alone, repeated
 
 FAULTS: Final = ("missing", "duplicated", "corrupted", "spurious", "out_of_order")
 #: Long enough for rotations, a trim and a second opening.
@@ -83,29 +82,8 @@ def kills(count: int | None, seed: int, *, seconds: float = 1e9) -> dict[str, An
 
 def run(seconds: float, seed: int) -> dict[str, Any]:
     """Kill at every system call, then of other scripts, for about so long."""
-    total: Counter[str] = Counter()
-    violations: list[str] = []
-    void: list[str] = []
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = kills(None, seed, seconds=deadline - time.monotonic())
-        violations += found.pop("violations")
-        void += found.pop("void")
-        total.update(found)
-        seed += 1
-    return {**total, "violations": violations, "void": void}
-
-
-def main() -> int:
-    """Attack for some time and print what was found. Returns 1 when anything was, or nothing was tried."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    found = run(options.seconds, options.seed)
-    print(json.dumps(found, indent=1))  # noqa: T201 - a command's answer
-    return 1 if found["violations"] or found["void"] or any(found.get(name) for name in FAULTS) else 0
+    return repeated(lambda one, left_s: kills(None, one, seconds=left_s), seconds, seed)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(alone(run, __doc__))

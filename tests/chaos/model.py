@@ -14,8 +14,6 @@ may leave, must hold:
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import shutil
 import tempfile
@@ -30,6 +28,7 @@ from ingestor.errors import IngestorError, JournalFailed
 from ingestor.journal import Frame, JournalReader, JournalWriter, trim
 from ingestor.journal.disk import Disk, RealDisk
 from tests.chaos.model_disk import Killed, ModelDisk, State, put_down
+from tests.chaos.report import alone
 from tests.ingestor.journal.helpers import crash, put, read_all, rows_of
 
 SEGMENT_BYTES: Final = 2_500
@@ -366,16 +365,5 @@ def _shown(state: State) -> str:
     return ", ".join(f"{path}: {len(content)} bytes" for path, content in state.items() if content is not None)
 
 
-def main() -> int:
-    """Attack for some time and print what was found. Returns 1 when anything was."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    found = run(options.seconds, options.seed)
-    print(json.dumps(found, indent=1))  # noqa: T201 - a command's answer
-    return 1 if found["violations"] or found["void"] else 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(alone(run, __doc__))

@@ -12,8 +12,6 @@ that was under way while ext4 shut down may return without an error and without 
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import shutil
@@ -23,10 +21,11 @@ from collections import Counter
 from contextlib import suppress
 from typing import Any, Final, Literal
 
+from tests.chaos.disk_kills import FAULTS
 from tests.chaos.disk_nursery import Nursery
 from tests.chaos.power_image import Image, why_not
+from tests.chaos.report import alone
 
-FAULTS: Final = ("missing", "duplicated", "corrupted", "spurious", "out_of_order")
 #: After so many cuts a directory is begun anew, so that what is compared stays small.
 CUTS_A_DIRECTORY: Final = 12
 
@@ -103,16 +102,5 @@ def run(seconds: float, seed: int) -> dict[str, Any]:
     return {**report, "violations": violations, "void": void}
 
 
-def main() -> int:
-    """Attack for some time and print what was found. Returns 1 when anything was, or nothing was tried."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    found = run(options.seconds, options.seed)
-    print(json.dumps(found, indent=1))  # noqa: T201 - a command's answer
-    return 1 if found["violations"] or found["void"] or any(found.get(name) for name in FAULTS) else 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(alone(run, __doc__))

@@ -7,9 +7,12 @@ missing name is zero or empty; any other name is shown as it is.
 
 from __future__ import annotations
 
+import argparse
+import json
 import subprocess
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -91,3 +94,29 @@ def revision() -> str:
         ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=False
     )
     return answer.stdout.strip() or "an unknown revision"
+
+
+def repeated(attack: Callable[[int, float], dict[str, Any]], seconds: float, seed: int) -> dict[str, Any]:
+    """Attack with one seed after another for about so long; ``attack`` is told its seed and the seconds left."""
+    total: Counter[str] = Counter()
+    violations: list[str] = []
+    void: list[str] = []
+    deadline = time.monotonic() + seconds
+    while (left_s := deadline - time.monotonic()) > 0:
+        found = attack(seed, left_s)
+        violations += found.pop("violations")
+        void += found.pop("void")
+        total.update(found)
+        seed += 1
+    return {**total, "violations": violations, "void": void}
+
+
+def alone(run: Callable[[float, int], dict[str, Any]], about: str | None) -> int:
+    """Be the command of one part: attack, print what was found. Returns 1 when anything was wrong or void."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    found = run(options.seconds, options.seed)
+    print(json.dumps(found, indent=1))  # noqa: T201 - a command's answer
+    return 1 if found["violations"] or found["void"] or any(found.get(name) for name in FAULTS) else 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.power import FAULTS, Kind, power_cuts
+from tests.chaos.disk_kills import FAULTS
+from tests.chaos.power import Kind, power_cuts
 from tests.chaos.power_image import Image, why_not
 
 needs_mounts = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
